@@ -1,0 +1,5 @@
+//! The cluster's side of things, pure: builds kubectl and helm arguments, parses their output, judges it; runs nothing.
+//!
+//! May depend on `settings` types. One reason: what can be tested by tables shall not need a host.
+
+pub mod object;

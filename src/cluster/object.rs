@@ -1,0 +1,98 @@
+//! References to objects of the cluster.
+//!
+//! Pure. One reason: steps name objects, only the engine turns names into kubectl calls.
+
+use std::fmt;
+
+/// One named object.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// As `v1` or `apps/v1`.
+    pub api_version: String,
+    /// As `StatefulSet`.
+    pub kind: String,
+    /// `None` for what has no namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The object's name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// An object in a namespace.
+    pub fn new(api_version: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        ObjectRef {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            namespace: Some(namespace.into()),
+            name: name.into(),
+        }
+    }
+
+    /// An object without a namespace.
+    pub fn cluster(api_version: &str, kind: &str, name: &str) -> Self {
+        ObjectRef {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            namespace: None,
+            name: name.into(),
+        }
+    }
+
+    /// True if the live object is the one meant; the API version may differ, the group may not.
+    pub fn matches(&self, object: &serde_json::Value) -> bool {
+        let group = |v: &str| {
+            v.rsplit_once('/')
+                .map_or(String::new(), |(g, _)| g.to_owned())
+        };
+        let text = |pointer: &str| object.pointer(pointer).and_then(|v| v.as_str());
+        text("/kind") == Some(&self.kind)
+            && text("/metadata/name") == Some(&self.name)
+            && text("/metadata/namespace") == self.namespace.as_deref()
+            && text("/apiVersion").is_some_and(|v| group(v) == group(&self.api_version))
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    /// As kubectl writes it, with the namespace in front: `apps/StatefulSet default/db`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(ns) => write!(f, "{} {ns}/{}", self.kind, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// All objects of one type in all namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListRef {
+    /// The API group, empty for the core group.
+    pub group: String,
+    /// The resource's plural name, as `helmcharts`.
+    pub resource: String,
+    /// As `HelmChart`.
+    pub kind: String,
+}
+
+impl ListRef {
+    /// A type by group, plural name and kind.
+    pub fn new(group: &str, resource: &str, kind: &str) -> Self {
+        ListRef {
+            group: group.into(),
+            resource: resource.into(),
+            kind: kind.into(),
+        }
+    }
+
+    /// As kubectl takes it: `helmcharts.helm.cattle.io`.
+    pub fn argument(&self) -> String {
+        if self.group.is_empty() {
+            self.resource.clone()
+        } else {
+            format!("{}.{}", self.resource, self.group)
+        }
+    }
+}

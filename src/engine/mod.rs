@@ -1,0 +1,8 @@
+//! The engine: observe, judge, apply, observe. It emits events and prints nothing.
+//!
+//! May depend on `host` and the pure parts of `cluster`. One reason: a step cannot forget to look again.
+
+pub mod answers;
+pub mod event;
+pub mod query;
+pub mod step;
