@@ -3,6 +3,7 @@
 //! May depend on `settings` types and `secrets`. One reason: everything above speaks to [`Host`] and
 //! cannot tell SSH from this machine.
 
+pub mod channel;
 pub mod transport;
 
 use std::time::Duration;
