@@ -19,7 +19,7 @@ watchers=
 
 # The beat: when it was written (uptime, so that no clock change matters) and how long it is good for.
 beat() { read -r up _ </proc/uptime; { printf '%s %s\n' "${up%%.*}" "$1" >"$hb"; } 2>/dev/null; }
-unwatch() { for w in $watchers; do kill -KILL -- "-$w" 2>/dev/null; done; watchers=; rm -f "$R/watchers.$main"; }
+unwatch() { for w in $watchers; do kill -s KILL -- "-$w" 2>/dev/null; done; watchers=; rm -f "$R/watchers.$main"; }
 finish() { unwatch; rm -f "$hb"; }
 trap finish EXIT
 trap 'exit 143' TERM HUP INT
@@ -31,9 +31,9 @@ beat 30
   while sleep 2; do
     kill -0 "$main" && read -r at good <"$hb" || break
     read -r up _ </proc/uptime
-    [ $((${up%%.*} - at)) -le "$good" ] || { kill -KILL "$main"; break; }
+    [ $((${up%%.*} - at)) -le "$good" ] || { kill -s KILL "$main"; break; }
   done
-  for w in $(cat "$R/watchers.$main"); do kill -KILL -- "-$w"; done
+  for w in $(cat "$R/watchers.$main"); do kill -s KILL -- "-$w"; done
   rm -f "$hb" "$R/watchers.$main" ) &
 
 # Takes the run's lock on descriptor 9. A live holder refuses at once; one whose beat has stopped is waited for.
