@@ -78,7 +78,8 @@ struct Sent {
 /// 24 random hexadecimal digits: marks the helper's own lines, names temporary files.
 pub fn nonce() -> Result<String, HostError> {
     let mut raw = [0u8; 12];
-    getrandom::fill(&mut raw).map_err(|e| HostError::Unsupported(format!("no random numbers on this machine: {e}")))?;
+    getrandom::fill(&mut raw)
+        .map_err(|e| HostError::Unsupported(format!("no random numbers on this machine: {e}")))?;
     Ok(raw.iter().map(|b| format!("{b:02x}")).collect())
 }
 
@@ -95,7 +96,11 @@ impl Channel {
         let writer = Arc::new(AsyncMutex::new(transport.stdin));
         let tasks = vec![
             tokio::spawn(read_answers(transport.stdout, Arc::clone(&shared))),
-            tokio::spawn(read_errors(transport.stderr, nonce.to_owned(), Arc::clone(&shared))),
+            tokio::spawn(read_errors(
+                transport.stderr,
+                nonce.to_owned(),
+                Arc::clone(&shared),
+            )),
             tokio::spawn(beat(Arc::clone(&writer), Arc::clone(&shared))),
         ];
         Channel {
@@ -109,7 +114,14 @@ impl Channel {
         }
     }
 
-    async fn send(&self, op: &str, label: &str, script: &[u8], data: Option<&Secret>, limit: Duration) -> Result<Sent, HostError> {
+    async fn send(
+        &self,
+        op: &str,
+        label: &str,
+        script: &[u8],
+        data: Option<&Secret>,
+        limit: Duration,
+    ) -> Result<Sent, HostError> {
         let (done, answer) = oneshot::channel();
         let data = data.map(Secret::expose).unwrap_or_default();
         let mut writer = self.writer.lock().await;
@@ -117,7 +129,13 @@ impl Channel {
         if !self.shared.expect(id, done) {
             return Err(self.lost(label).await);
         }
-        let mut request = format!("{op} {id} {} {} {}\n", script.len(), data.len(), limit.as_secs()).into_bytes();
+        let mut request = format!(
+            "{op} {id} {} {} {}\n",
+            script.len(),
+            data.len(),
+            limit.as_secs()
+        )
+        .into_bytes();
         request.extend_from_slice(script);
         self.shared.sent_since_wait.store(true, Ordering::Relaxed);
         // Small data travels in the same packet; only a secret's copy would be left in memory, so that goes by itself.
@@ -129,7 +147,11 @@ impl Channel {
         .await;
         drop(writer);
         match written {
-            Ok(()) => Ok(Sent { label: label.to_owned(), limit, answer }),
+            Ok(()) => Ok(Sent {
+                label: label.to_owned(),
+                limit,
+                answer,
+            }),
             Err(_) => Err(self.lost(label).await),
         }
     }
@@ -143,7 +165,10 @@ impl Channel {
             Ok(Err(_)) => Err(self.lost(&sent.label).await),
             Err(_) => {
                 self.shared.close();
-                Err(HostError::Timeout { what: sent.label, seconds: sent.limit.as_secs() })
+                Err(HostError::Timeout {
+                    what: sent.label,
+                    seconds: sent.limit.as_secs(),
+                })
             }
         }
     }
@@ -153,25 +178,51 @@ impl Channel {
             return reason;
         }
         let tail = clean(&self.shared.state().tail);
-        HostError::Lost { host: self.name.clone(), during: during.to_owned(), tail }
+        HostError::Lost {
+            host: self.name.clone(),
+            during: during.to_owned(),
+            tail,
+        }
     }
 
     /// Asks for the run's lock and, without waiting in between, runs a first command; the command's answer counts
     /// only if the lock was had.
     pub async fn lock_and_run(&self, holder: &str, command: Command) -> Result<Output, HostError> {
-        let lock = self.send("lock", "take the lock", holder.as_bytes(), None, Duration::from_secs(40)).await?;
+        let lock = self
+            .send(
+                "lock",
+                "take the lock",
+                holder.as_bytes(),
+                None,
+                Duration::from_secs(40),
+            )
+            .await?;
         let first = self.start(&command).await?;
         let locked = self.wait(lock).await?;
         match locked.status {
             0 => self.wait(first).await,
-            1 => Err(HostError::Locked { host: self.name.clone(), holder: locked.text().trim().to_owned() }),
-            _ => Err(HostError::Unsupported(format!("the lock file on {} cannot be opened: {}", self.name, locked.stderr.trim()))),
+            1 => Err(HostError::Locked {
+                host: self.name.clone(),
+                holder: locked.text().trim().to_owned(),
+            }),
+            _ => Err(HostError::Unsupported(format!(
+                "the lock file on {} cannot be opened: {}",
+                self.name,
+                locked.stderr.trim()
+            ))),
         }
     }
 
     async fn start(&self, command: &Command) -> Result<Sent, HostError> {
         let script = script_of(command);
-        self.send("run", &command.label, script.as_bytes(), command.stdin.as_ref(), command.limit).await
+        self.send(
+            "run",
+            &command.label,
+            script.as_bytes(),
+            command.stdin.as_ref(),
+            command.limit,
+        )
+        .await
     }
 }
 
@@ -205,7 +256,15 @@ impl Shared {
     fn expect(&self, id: u64, done: oneshot::Sender<Output>) -> bool {
         let mut state = self.state();
         if !state.closed {
-            state.pending.insert(id, Pending { stdout: None, status: None, stderr: Vec::new(), done: Some(done) });
+            state.pending.insert(
+                id,
+                Pending {
+                    stdout: None,
+                    status: None,
+                    stderr: Vec::new(),
+                    done: Some(done),
+                },
+            );
         }
         !state.closed
     }
@@ -221,14 +280,27 @@ impl Shared {
 
     fn update(&self, id: u64, change: impl FnOnce(&mut Pending)) {
         let mut state = self.state();
-        let Some(pending) = state.pending.get_mut(&id) else { return };
+        let Some(pending) = state.pending.get_mut(&id) else {
+            return;
+        };
         change(pending);
         if pending.stdout.is_none() || pending.status.is_none() {
             return;
         }
-        if let Some(Pending { stdout: Some(stdout), status: Some(status), stderr, done: Some(done) }) = state.pending.remove(&id) {
+        if let Some(Pending {
+            stdout: Some(stdout),
+            status: Some(status),
+            stderr,
+            done: Some(done),
+        }) = state.pending.remove(&id)
+        {
             drop(state);
-            done.send(Output { status, stdout, stderr: clean(&stderr) }).ok();
+            done.send(Output {
+                status,
+                stdout,
+                stderr: clean(&stderr),
+            })
+            .ok();
         }
     }
 }
@@ -238,11 +310,17 @@ async fn read_answers(stdout: Box<dyn AsyncRead + Send + Unpin>, shared: Arc<Sha
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut reader).take(LONGEST_ANSWER).read_until(b'\n', &mut line).await {
+        match (&mut reader)
+            .take(LONGEST_ANSWER)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             Ok(n) if n > 0 && line.last() == Some(&b'\n') => {}
             _ => break,
         }
-        let Some((id, payload)) = split_answer(&line) else { break };
+        let Some((id, payload)) = split_answer(&line) else {
+            break;
+        };
         shared.update(id, |p| p.stdout = Some(payload));
     }
     shared.close();
@@ -252,17 +330,27 @@ fn split_answer(line: &[u8]) -> Option<(u64, Vec<u8>)> {
     let line = line.trim_ascii_end();
     let cut = line.iter().position(|b| *b == b' ').unwrap_or(line.len());
     let id = std::str::from_utf8(&line[..cut]).ok()?.parse().ok()?;
-    let payload = base64::engine::general_purpose::STANDARD.decode(line[cut..].trim_ascii()).ok()?;
+    let payload = base64::engine::general_purpose::STANDARD
+        .decode(line[cut..].trim_ascii())
+        .ok()?;
     Some((id, payload))
 }
 
-async fn read_errors(stderr: Box<dyn AsyncRead + Send + Unpin>, nonce: String, shared: Arc<Shared>) {
+async fn read_errors(
+    stderr: Box<dyn AsyncRead + Send + Unpin>,
+    nonce: String,
+    shared: Arc<Shared>,
+) {
     let (wake, end) = (format!("@W{nonce}"), format!("@E{nonce} "));
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut reader).take(KEPT_STDERR as u64).read_until(b'\n', &mut line).await {
+        match (&mut reader)
+            .take(KEPT_STDERR as u64)
+            .read_until(b'\n', &mut line)
+            .await
+        {
             Ok(n) if n > 0 => {}
             _ => return,
         }
@@ -297,7 +385,10 @@ fn keep_tail(kept: &mut Vec<u8>, line: &[u8]) {
 /// Text of the far side for people: no control sequences, no control characters but line ends and tabs.
 pub fn clean(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    console::strip_ansi_codes(&text).chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    console::strip_ansi_codes(&text)
+        .chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
 }
 
 async fn beat(writer: Arc<AsyncMutex<Box<dyn AsyncWrite + Send + Unpin>>>, shared: Arc<Shared>) {
@@ -325,9 +416,16 @@ impl Host for Channel {
         self.wait(sent).await
     }
 
-    async fn upload(&self, upload: Upload<'_>, progress: &(dyn Fn(u64) + Send + Sync)) -> Result<(), HostError> {
+    async fn upload(
+        &self,
+        upload: Upload<'_>,
+        progress: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), HostError> {
         let label = format!("upload {}", upload.path);
-        let digest: String = Sha256::digest(upload.content).iter().map(|b| format!("{b:02x}")).collect();
+        let digest: String = Sha256::digest(upload.content)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         let (folder, file) = upload.path.rsplit_once('/').unwrap_or(("", upload.path));
         let temp = format!("{folder}/.monopg-upload.{}", nonce()?);
         let mut window = std::collections::VecDeque::new();
@@ -338,9 +436,16 @@ impl Host for Channel {
         for piece in upload.content.chunks(PIECE) {
             let packed = gzip(piece);
             let smaller = packed.len() < piece.len() / 10 * 9;
-            let script = if smaller { "gzip -dc >>\"$1\"" } else { "cat >>\"$1\"" };
+            let script = if smaller {
+                "gzip -dc >>\"$1\""
+            } else {
+                "cat >>\"$1\""
+            };
             let data = Secret::new(if smaller { packed } else { piece.to_vec() });
-            let command = Command::new(&label, script).arg(&temp).stdin(data).limit(Duration::from_secs(120));
+            let command = Command::new(&label, script)
+                .arg(&temp)
+                .stdin(data)
+                .limit(Duration::from_secs(120));
             window.push_back(self.start(&command).await?);
             sent_bytes += piece.len() as u64;
             if window.len() > WINDOW
@@ -364,15 +469,41 @@ impl Host for Channel {
         let out = self.wait(close).await?;
         match out.status {
             0 => Ok(()),
-            9 => Err(HostError::Corrupt { path: upload.path.to_owned(), got: out.text(), want: digest }),
-            status => Err(HostError::Failed { what: label, status, tail: out.stderr }),
+            9 => Err(HostError::Corrupt {
+                path: upload.path.to_owned(),
+                got: out.text(),
+                want: digest,
+            }),
+            status => Err(HostError::Failed {
+                what: label,
+                status,
+                tail: out.stderr,
+            }),
         }
     }
 
     async fn watch(&self, watchers: Vec<String>) -> Result<(), HostError> {
-        let mut sent = vec![self.send("unwatch", "stop watching", b"", None, Duration::from_secs(5)).await?];
+        let mut sent = vec![
+            self.send(
+                "unwatch",
+                "stop watching",
+                b"",
+                None,
+                Duration::from_secs(5),
+            )
+            .await?,
+        ];
         for watcher in &watchers {
-            sent.push(self.send("watch", "watch", watcher.as_bytes(), None, Duration::from_secs(5)).await?);
+            sent.push(
+                self.send(
+                    "watch",
+                    "watch",
+                    watcher.as_bytes(),
+                    None,
+                    Duration::from_secs(5),
+                )
+                .await?,
+            );
         }
         for s in sent {
             self.wait(s).await?;
@@ -387,7 +518,11 @@ impl Host for Channel {
         }
         tokio::time::timeout(at_most, notified).await.ok();
         let closed = self.shared.state().closed;
-        if closed { Err(self.lost("watch").await) } else { Ok(self.shared.woken.swap(false, Ordering::AcqRel)) }
+        if closed {
+            Err(self.lost("watch").await)
+        } else {
+            Ok(self.shared.woken.swap(false, Ordering::AcqRel))
+        }
     }
 
     fn round_trips(&self) -> u64 {
@@ -399,7 +534,15 @@ impl Channel {
     async fn succeed(&self, sent: Sent) -> Result<(), HostError> {
         let what = sent.label.clone();
         let out = self.wait(sent).await?;
-        if out.ok() { Ok(()) } else { Err(HostError::Failed { what, status: out.status, tail: out.stderr }) }
+        if out.ok() {
+            Ok(())
+        } else {
+            Err(HostError::Failed {
+                what,
+                status: out.status,
+                tail: out.stderr,
+            })
+        }
     }
 }
 

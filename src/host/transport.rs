@@ -35,13 +35,21 @@ pub struct Ending(Arc<std::sync::Mutex<Option<HostError>>>);
 impl Ending {
     /// The first reason wins.
     pub fn set(&self, reason: HostError) {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(reason);
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get_or_insert(reason);
     }
 
     /// Takes the reason, if there is one; waits a moment for a layer that is still reading the last words.
     pub async fn reason(&self) -> Option<HostError> {
         for _ in 0..20 {
-            if let Some(reason) = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take() {
+            if let Some(reason) = self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take()
+            {
                 return Some(reason);
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
