@@ -185,34 +185,6 @@ impl Channel {
         }
     }
 
-    /// Asks for the run's lock and, without waiting in between, runs a first command; the command's answer counts
-    /// only if the lock was had.
-    pub async fn lock_and_run(&self, holder: &str, command: Command) -> Result<Output, HostError> {
-        let lock = self
-            .send(
-                "lock",
-                "take the lock",
-                holder.as_bytes(),
-                None,
-                Duration::from_secs(40),
-            )
-            .await?;
-        let first = self.start(&command).await?;
-        let locked = self.wait(lock).await?;
-        match locked.status {
-            0 => self.wait(first).await,
-            1 => Err(HostError::Locked {
-                host: self.name.clone(),
-                holder: locked.text().trim().to_owned(),
-            }),
-            _ => Err(HostError::Unsupported(format!(
-                "the lock file on {} cannot be opened: {}",
-                self.name,
-                locked.stderr.trim()
-            ))),
-        }
-    }
-
     async fn start(&self, command: &Command) -> Result<Sent, HostError> {
         let script = script_of(command);
         self.send(
@@ -414,6 +386,33 @@ impl Host for Channel {
     async fn run(&self, command: Command) -> Result<Output, HostError> {
         let sent = self.start(&command).await?;
         self.wait(sent).await
+    }
+
+    async fn lock_and_run(&self, holder: &str, command: Command) -> Result<Output, HostError> {
+        let lock = self
+            .send(
+                "lock",
+                "take the lock",
+                holder.as_bytes(),
+                None,
+                Duration::from_secs(40),
+            )
+            .await?;
+        let first = self.start(&command).await?;
+        // The command's answer counts only if the lock was had.
+        let locked = self.wait(lock).await?;
+        match locked.status {
+            0 => self.wait(first).await,
+            1 => Err(HostError::Locked {
+                host: self.name.clone(),
+                holder: locked.text().trim().to_owned(),
+            }),
+            _ => Err(HostError::Unsupported(format!(
+                "the lock file on {} cannot be opened: {}",
+                self.name,
+                locked.stderr.trim()
+            ))),
+        }
     }
 
     async fn upload(
