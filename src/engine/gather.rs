@@ -21,7 +21,8 @@ use crate::host::channel::quote;
 use crate::host::{Command, Host, HostError, Output};
 
 /// `kc` runs kubectl on the node; its discovery cache stays in memory below /run, not in $HOME.
-pub const KUBECTL: &str = "kc() { k3s kubectl --cache-dir=/run/monopg/kubectl --request-timeout=15s \"$@\"; }\n";
+pub const KUBECTL: &str =
+    "kc() { k3s kubectl --cache-dir=/run/monopg/kubectl --request-timeout=15s \"$@\"; }\n";
 
 /// `ask NUMBER SCRIPT` answers one question; the value of `o` is kept for the next.
 const ASK: &str = r#"ask() {
@@ -47,7 +48,11 @@ struct Batch {
 }
 
 /// Asks all questions, with the run's lock taken first if a holder is given.
-pub async fn ask(host: &dyn Host, queries: &[Query], lock: Option<&str>) -> Result<Answers, GatherError> {
+pub async fn ask(
+    host: &dyn Host,
+    queries: &[Query],
+    lock: Option<&str>,
+) -> Result<Answers, GatherError> {
     let batch = compose(queries);
     let command = Command::new("observe the host", batch.script.clone()).limit(LIMIT);
     let sent = Timestamp::now();
@@ -58,12 +63,24 @@ pub async fn ask(host: &dyn Host, queries: &[Query], lock: Option<&str>) -> Resu
     let received = Timestamp::now();
     let mut answers = batch.read(&out)?;
     if let Some(Ok(node)) = answers.shell.get(CLOCK).map(|o| clock(&o.text())) {
-        answers.clocks = Some(Clocks { sent, node, received });
+        answers.clocks = Some(Clocks {
+            sent,
+            node,
+            received,
+        });
     }
     for q in queries {
-        if let Ask::Shell { script, stdin: Some(data) } = &q.ask {
-            let command = Command::new(&q.key, format!("{KUBECTL}{script}")).stdin(data.clone()).limit(LIMIT);
-            answers.shell.insert(q.key.clone(), host.run(command).await?);
+        if let Ask::Shell {
+            script,
+            stdin: Some(data),
+        } = &q.ask
+        {
+            let command = Command::new(&q.key, format!("{KUBECTL}{script}"))
+                .stdin(data.clone())
+                .limit(LIMIT);
+            answers
+                .shell
+                .insert(q.key.clone(), host.run(command).await?);
         }
     }
     Ok(answers)
@@ -83,16 +100,27 @@ pub enum GatherError {
 fn clock(text: &str) -> Result<Timestamp, jiff::Error> {
     let (seconds, nanos) = text.split_once('.').unwrap_or((text, "0"));
     // BusyBox prints no nanoseconds.
-    Timestamp::new(seconds.parse().unwrap_or(i64::MAX), nanos.parse().unwrap_or(0))
+    Timestamp::new(
+        seconds.parse().unwrap_or(i64::MAX),
+        nanos.parse().unwrap_or(0),
+    )
 }
 
 fn compose(queries: &[Query]) -> Batch {
-    let mut batch = Batch { script: format!("{KUBECTL}{ASK}"), keys: Vec::new(), objects: Vec::new(), lists: Vec::new() };
+    let mut batch = Batch {
+        script: format!("{KUBECTL}{ASK}"),
+        keys: Vec::new(),
+        objects: Vec::new(),
+        lists: Vec::new(),
+    };
     let mut files = Vec::new();
     batch.add(CLOCK, "date +%s.%N");
     for q in queries {
         match &q.ask {
-            Ask::Shell { script, stdin: None } => batch.add(&q.key, script),
+            Ask::Shell {
+                script,
+                stdin: None,
+            } => batch.add(&q.key, script),
             Ask::Shell { .. } => {}
             Ask::Objects(refs) => merge(&mut batch.objects, refs),
             Ask::Lists(refs) => merge(&mut batch.lists, refs),
@@ -121,19 +149,31 @@ impl Batch {
         if self.keys.iter().any(|k| k == key) {
             return;
         }
-        self.script.push_str(&format!("ask {} {}\n", self.keys.len(), quote(script)));
+        self.script
+            .push_str(&format!("ask {} {}\n", self.keys.len(), quote(script)));
         self.keys.push(key.to_owned());
     }
 
     fn add_objects(&mut self, files: &[String]) {
         let mut items: Vec<Value> = self.objects.iter().map(reference).collect();
-        items.extend(self.lists.iter().flat_map(api_services).map(|name| reference(&ObjectRef::cluster(APISERVICE.0, APISERVICE.1, &name))));
+        items.extend(
+            self.lists
+                .iter()
+                .flat_map(api_services)
+                .map(|name| reference(&ObjectRef::cluster(APISERVICE.0, APISERVICE.1, &name))),
+        );
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
         let mut script = String::from("set --\n");
         for file in files {
-            script.push_str(&format!("[ ! -s {0} ] || set -- \"$@\" -f {0}\n", quote(file)));
+            script.push_str(&format!(
+                "[ ! -s {0} ] || set -- \"$@\" -f {0}\n",
+                quote(file)
+            ));
         }
-        script.push_str(&format!("printf %s {} | kc get --ignore-not-found -o json -f - \"$@\"", quote(&list)));
+        script.push_str(&format!(
+            "printf %s {} | kc get --ignore-not-found -o json -f - \"$@\"",
+            quote(&list)
+        ));
         self.add(OBJECTS, &script);
     }
 
@@ -146,8 +186,13 @@ impl Batch {
             if list.versions.is_empty() {
                 script.push_str(&format!("set -- \"$@\" {arg}\n"));
             } else {
-                let patterns: Vec<String> = api_services(list).map(|name| format!("*'\"name\": \"{name}\"'*")).collect();
-                script.push_str(&format!("case $o in {}) set -- \"$@\" {arg};; esac\n", patterns.join("|")));
+                let patterns: Vec<String> = api_services(list)
+                    .map(|name| format!("*'\"name\": \"{name}\"'*"))
+                    .collect();
+                script.push_str(&format!(
+                    "case $o in {}) set -- \"$@\" {arg};; esac\n",
+                    patterns.join("|")
+                ));
             }
         }
         script.push_str(
@@ -175,12 +220,24 @@ kc get --ignore-not-found -A -o json "$(join "$@")""#,
         let mut rest = out.stdout.as_slice();
         while let Some((number, status, text, after)) = frame(rest) {
             rest = after;
-            let Some(key) = self.keys.get(number) else { break };
+            let Some(key) = self.keys.get(number) else {
+                break;
+            };
             let stderr = errors.get(&number).cloned().unwrap_or_default();
-            answers.shell.insert(key.clone(), Output { status, stdout: text.to_vec(), stderr });
+            answers.shell.insert(
+                key.clone(),
+                Output {
+                    status,
+                    stdout: text.to_vec(),
+                    stderr,
+                },
+            );
         }
         if let Some(missing) = self.keys.iter().find(|k| !answers.shell.contains_key(*k)) {
-            return Err(AnswerError::Unreadable { what: missing.clone(), why: "the host's answers are cut off".into() });
+            return Err(AnswerError::Unreadable {
+                what: missing.clone(),
+                why: "the host's answers are cut off".into(),
+            });
         }
         if let Some(out) = answers.shell.remove(OBJECTS) {
             self.read_objects(&out, &mut answers);
@@ -195,10 +252,20 @@ kc get --ignore-not-found -A -o json "$(join "$@")""#,
         let found = match items(&out.stdout) {
             Ok(found) if out.ok() || only_unknown_kinds(&out.stderr) => found,
             Ok(_) => return self.objects_failed(unreadable(OBJECTS, out), answers),
-            Err(e) => return self.objects_failed(AnswerError::Unreadable { what: OBJECTS.into(), why: e }, answers),
+            Err(e) => {
+                return self.objects_failed(
+                    AnswerError::Unreadable {
+                        what: OBJECTS.into(),
+                        why: e,
+                    },
+                    answers,
+                );
+            }
         };
         for r in &self.objects {
-            answers.objects.insert(r.clone(), Ok(found.iter().find(|o| r.matches(o)).cloned()));
+            answers
+                .objects
+                .insert(r.clone(), Ok(found.iter().find(|o| r.matches(o)).cloned()));
         }
         answers.found = found;
         answers.readable = Some(Ok(()));
@@ -217,21 +284,33 @@ kc get --ignore-not-found -A -o json "$(join "$@")""#,
     fn read_lists(&self, out: &Output, answers: &mut Answers) {
         let text = String::from_utf8_lossy(&out.stdout);
         let mut parts = text.lines();
-        let mut asked: Vec<&str> = parts.next().map(|l| l.split_ascii_whitespace().collect()).unwrap_or_default();
+        let mut asked: Vec<&str> = parts
+            .next()
+            .map(|l| l.split_ascii_whitespace().collect())
+            .unwrap_or_default();
         let mut json = text.split_once('\n').map(|(_, j)| j).unwrap_or_default();
         if let Some(at) = text.find("@AGAIN") {
             let (line, rest) = text[at..].split_once('\n').unwrap_or((&text[at..], ""));
             asked = line.split_ascii_whitespace().skip(1).collect();
             json = rest;
         }
-        let result = if out.ok() { items(json.as_bytes()) } else { Err(unreadable(LISTS, out).to_string()) };
+        let result = if out.ok() {
+            items(json.as_bytes())
+        } else {
+            Err(unreadable(LISTS, out).to_string())
+        };
         // Without readable objects, nobody knows which types there are.
         let groups_known = answers.readable.clone().unwrap_or(Ok(()));
         for list in &self.lists {
             let answer = match (&result, &groups_known) {
                 (_, Err(why)) | (Err(why), _) => Err(why.clone()),
                 (Ok(_), _) if !asked.contains(&list.argument().as_str()) => Ok(None),
-                (Ok(all), _) => Ok(Some(all.iter().filter(|o| o["kind"] == list.kind.as_str()).cloned().collect())),
+                (Ok(all), _) => Ok(Some(
+                    all.iter()
+                        .filter(|o| o["kind"] == list.kind.as_str())
+                        .cloned()
+                        .collect(),
+                )),
             };
             answers.lists.insert(list.clone(), answer);
         }
@@ -257,10 +336,18 @@ fn reference(r: &ObjectRef) -> Value {
 fn frame(bytes: &[u8]) -> Option<(usize, i32, &[u8], &[u8])> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let mut words = std::str::from_utf8(&bytes[..end]).ok()?.split(' ');
-    let (number, status, length): (usize, i32, usize) =
-        (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let (number, status, length): (usize, i32, usize) = (
+        words.next()?.parse().ok()?,
+        words.next()?.parse().ok()?,
+        words.next()?.parse().ok()?,
+    );
     let text = bytes.get(end + 1..)?.get(..length)?;
-    Some((number, status, text, bytes.get(end + 1 + length + 1..).unwrap_or_default()))
+    Some((
+        number,
+        status,
+        text,
+        bytes.get(end + 1 + length + 1..).unwrap_or_default(),
+    ))
 }
 
 fn split_errors(stderr: &str) -> BTreeMap<usize, String> {
@@ -283,7 +370,8 @@ fn items(stdout: &[u8]) -> Result<Vec<Value>, String> {
     if stdout.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
-    let mut value: Value = serde_json::from_slice(stdout).map_err(|e| format!("kubectl's output is not JSON: {e}"))?;
+    let mut value: Value =
+        serde_json::from_slice(stdout).map_err(|e| format!("kubectl's output is not JSON: {e}"))?;
     if value["kind"].as_str().is_some_and(|k| k.ends_with("List"))
         && let Some(Value::Array(items)) = value.get_mut("items").map(Value::take)
     {
@@ -294,8 +382,14 @@ fn items(stdout: &[u8]) -> Result<Vec<Value>, String> {
 
 /// kubectl has one exit status for everything, so its words decide: an unknown kind is an answer, all else is not.
 fn only_unknown_kinds(stderr: &str) -> bool {
-    let mut lines = stderr.lines().map(str::trim).filter(|l| !l.is_empty()).peekable();
-    lines.peek().is_some() && lines.all(|l| l.contains("no matches for kind") || l == "ensure CRDs are installed first")
+    let mut lines = stderr
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .peekable();
+    lines.peek().is_some()
+        && lines
+            .all(|l| l.contains("no matches for kind") || l == "ensure CRDs are installed first")
 }
 
 #[cfg(test)]
@@ -308,17 +402,40 @@ mod tests {
             stdout.push_str(&format!("{i} {status} {}\n{text}\n", text.len()));
         }
         assert_eq!(texts.len(), batch.keys.len());
-        Output { status: 0, stdout: stdout.into_bytes(), stderr: "@Q 1\nbad\n".into() }
+        Output {
+            status: 0,
+            stdout: stdout.into_bytes(),
+            stderr: "@Q 1\nbad\n".into(),
+        }
     }
 
     #[test]
     fn answers_are_found_by_key_with_their_errors() {
-        let batch = compose(&[Query::shell("a", "x"), Query::shell("b", "y"), Query::shell("a", "x")]);
-        let answers = batch.read(&answer(&batch, &[(0, "1.0"), (3, "two\nlines\n"), (0, "")])).unwrap();
-        assert_eq!(answers.output("a").unwrap(), &Output { status: 3, stdout: b"two\nlines\n".to_vec(), stderr: "bad\n".into() });
+        let batch = compose(&[
+            Query::shell("a", "x"),
+            Query::shell("b", "y"),
+            Query::shell("a", "x"),
+        ]);
+        let answers = batch
+            .read(&answer(&batch, &[(0, "1.0"), (3, "two\nlines\n"), (0, "")]))
+            .unwrap();
+        assert_eq!(
+            answers.output("a").unwrap(),
+            &Output {
+                status: 3,
+                stdout: b"two\nlines\n".to_vec(),
+                stderr: "bad\n".into()
+            }
+        );
         assert_eq!(answers.text("b").unwrap(), "");
-        assert_eq!(answers.text("a").unwrap_err().to_string(), "a could not be read: bad");
-        assert_eq!(answers.text("c").unwrap_err().to_string(), "question c was not asked");
+        assert_eq!(
+            answers.text("a").unwrap_err().to_string(),
+            "a could not be read: bad"
+        );
+        assert_eq!(
+            answers.text("c").unwrap_err().to_string(),
+            "question c was not asked"
+        );
     }
 
     #[test]
@@ -326,44 +443,94 @@ mod tests {
         let batch = compose(&[Query::shell("a", "x")]);
         let whole = answer(&batch, &[(0, "1.0"), (0, "abc")]);
         for cut in 0..whole.stdout.len() - 1 {
-            let out = Output { stdout: whole.stdout[..cut].to_vec(), ..whole.clone() };
+            let out = Output {
+                stdout: whole.stdout[..cut].to_vec(),
+                ..whole.clone()
+            };
             assert!(batch.read(&out).is_err(), "{cut}");
         }
     }
 
     #[test]
     fn missing_objects_are_answers_and_unreadable_ones_are_errors() {
-        let (here, gone) = (ObjectRef::new("v1", "Secret", "ns", "here"), ObjectRef::new("v1", "Secret", "ns", "gone"));
+        let (here, gone) = (
+            ObjectRef::new("v1", "Secret", "ns", "here"),
+            ObjectRef::new("v1", "Secret", "ns", "gone"),
+        );
         let batch = compose(&[Query::objects([here.clone(), gone.clone()])]);
-        let one = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"here","namespace":"ns"}}"#;
-        let answers = batch.read(&answer(&batch, &[(0, "1.0"), (0, one)])).unwrap();
+        let one =
+            r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"here","namespace":"ns"}}"#;
+        let answers = batch
+            .read(&answer(&batch, &[(0, "1.0"), (0, one)]))
+            .unwrap();
         assert!(answers.object(&here).unwrap().is_some());
         assert!(answers.object(&gone).unwrap().is_none());
-        let failed = batch.read(&answer(&batch, &[(0, "1.0"), (1, one)])).unwrap();
+        let failed = batch
+            .read(&answer(&batch, &[(0, "1.0"), (1, one)]))
+            .unwrap();
         assert!(failed.object(&here).is_err() && failed.object(&gone).is_err());
     }
 
     #[test]
     fn a_type_that_is_not_there_is_an_answer() {
-        let (pv, chart) = (ListRef::builtin("", "persistentvolumes", "PersistentVolume"), ListRef::custom("helm.cattle.io", "helmcharts", "HelmChart", &["v1"]));
+        let (pv, chart) = (
+            ListRef::builtin("", "persistentvolumes", "PersistentVolume"),
+            ListRef::custom("helm.cattle.io", "helmcharts", "HelmChart", &["v1"]),
+        );
         let batch = compose(&[Query::lists([pv.clone(), chart.clone()])]);
-        let list = |kinds: &str| format!("{kinds}\n{{\"kind\":\"List\",\"items\":[{{\"kind\":\"PersistentVolume\"}}]}}");
-        let one = batch.read(&answer(&batch, &[(0, "1.0"), (0, ""), (0, &list("persistentvolumes"))])).unwrap();
+        let list = |kinds: &str| {
+            format!("{kinds}\n{{\"kind\":\"List\",\"items\":[{{\"kind\":\"PersistentVolume\"}}]}}")
+        };
+        let one = batch
+            .read(&answer(
+                &batch,
+                &[(0, "1.0"), (0, ""), (0, &list("persistentvolumes"))],
+            ))
+            .unwrap();
         assert_eq!(one.list(&pv).unwrap().unwrap().len(), 1);
         assert!(one.list(&chart).unwrap().is_none());
-        let both = batch.read(&answer(&batch, &[(0, "1.0"), (0, ""), (0, &list("persistentvolumes helmcharts.helm.cattle.io"))])).unwrap();
+        let both = batch
+            .read(&answer(
+                &batch,
+                &[
+                    (0, "1.0"),
+                    (0, ""),
+                    (0, &list("persistentvolumes helmcharts.helm.cattle.io")),
+                ],
+            ))
+            .unwrap();
         assert_eq!(both.list(&chart).unwrap().unwrap().len(), 0);
-        let failed = batch.read(&answer(&batch, &[(0, "1.0"), (1, ""), (0, "")])).unwrap();
+        let failed = batch
+            .read(&answer(&batch, &[(0, "1.0"), (1, ""), (0, "")]))
+            .unwrap();
         assert!(failed.list(&chart).is_err());
     }
 
     #[test]
     fn a_real_shell_frames_answers() {
-        let batch = compose(&[Query::shell("a", "printf 'x y\\n\\n'; echo no >&2; exit 4"), Query::shell("b", "echo \"it's\"")]);
-        let out = std::process::Command::new("/bin/sh").env("LC_ALL", "C").args(["-c", &batch.script]).output().unwrap();
-        let out = Output { status: 0, stdout: out.stdout, stderr: String::from_utf8(out.stderr).unwrap() };
+        let batch = compose(&[
+            Query::shell("a", "printf 'x y\\n\\n'; echo no >&2; exit 4"),
+            Query::shell("b", "echo \"it's\""),
+        ]);
+        let out = std::process::Command::new("/bin/sh")
+            .env("LC_ALL", "C")
+            .args(["-c", &batch.script])
+            .output()
+            .unwrap();
+        let out = Output {
+            status: 0,
+            stdout: out.stdout,
+            stderr: String::from_utf8(out.stderr).unwrap(),
+        };
         let answers = batch.read(&out).unwrap();
-        assert_eq!(answers.output("a").unwrap(), &Output { status: 4, stdout: b"x y".to_vec(), stderr: "no\n\n".into() });
+        assert_eq!(
+            answers.output("a").unwrap(),
+            &Output {
+                status: 4,
+                stdout: b"x y".to_vec(),
+                stderr: "no\n\n".into()
+            }
+        );
         assert_eq!(answers.text("b").unwrap(), "it's");
         assert!(clock(&answers.text(CLOCK).unwrap()).is_ok());
     }
