@@ -203,10 +203,31 @@ impl HostRun<'_> {
             }
         }
         if refusals.is_empty() {
+            refusals = self.prepare().await;
+        }
+        if refusals.is_empty() {
             return Ok(());
         }
         self.not_reached(self.steps);
         Err(Stop::Problems(refusals))
+    }
+
+    /// Everything that the steps which differ will need, fetched and verified on the laptop.
+    async fn prepare(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for step in self.steps {
+            let in_sync = matches!(
+                step.judge(&self.answers),
+                Ok(Judgement {
+                    verdict: Verdict::InSync,
+                    ..
+                })
+            );
+            if !in_sync && let Err(e) = step.prepare(&self.answers).await {
+                problems.push(step_problem(&e));
+            }
+        }
+        problems
     }
 
     async fn one(&mut self, step: &dyn Step) -> Option<Stop> {
