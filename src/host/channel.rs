@@ -547,7 +547,7 @@ impl Channel {
 
 const OPEN: &str = r#"
 set -e
-mkdir -p -m 0755 -- "$1"
+(umask 022; mkdir -p -- "$1")
 rm -f -- "$1"/.monopg-upload.*
 set -C
 : >"$2"

@@ -60,7 +60,7 @@ elif [ -e "$p" ]; then echo type=other
 else echo type=absent; fi
 q=$p
 while [ ! -d "$q" ]; do
-  [ "$q" = "$p" ] || { [ -e "$q" ] || [ -L "$q" ]; } && [ "$q" != "$p" ] && echo "blocked=$q"
+  if [ "$q" != "$p" ] && { [ -e "$q" ] || [ -L "$q" ]; }; then echo "blocked=$q"; fi
   q=${q%/*}; [ -n "$q" ] || q=/
 done
 echo "parent=$q"; echo "real=$(readlink -f -- "$p")"
@@ -333,7 +333,7 @@ async fn run(host: &dyn Host, command: Command) -> Result<(), StepError> {
 }
 
 const MAKE: &str = r#"set -e
-mkdir -p -m 0755 -- "${1%/*}/"
+(umask 022; mkdir -p -- "${1%/*}/")
 [ -d "$1" ] || mkdir -m 0700 -- "$1"
 chown 0:0 -- "$1/."
 chmod 0700 -- "$1/.""#;
