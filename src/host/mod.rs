@@ -3,6 +3,12 @@
 //! May depend on `settings` types and `secrets`. One reason: everything above speaks to [`Host`] and
 //! cannot tell SSH from this machine.
 
+pub mod known_hosts;
+pub mod local;
+pub mod marker;
+pub mod open;
+pub mod ssh;
+pub mod sudo;
 pub mod transport;
 
 use std::time::Duration;
