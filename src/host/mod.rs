@@ -4,6 +4,12 @@
 //! cannot tell SSH from this machine.
 
 pub mod channel;
+pub mod known_hosts;
+pub mod local;
+pub mod marker;
+pub mod open;
+pub mod ssh;
+pub mod sudo;
 pub mod transport;
 
 use std::time::Duration;
