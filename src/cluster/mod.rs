@@ -3,3 +3,5 @@
 //! May depend on `settings` types. One reason: what can be tested by tables shall not need a host.
 
 pub mod object;
+pub mod quantity;
+pub mod values;
