@@ -2,6 +2,8 @@
 //!
 //! May depend on `settings` types. One reason: what can be tested by tables shall not need a host.
 
+pub mod digest;
 pub mod object;
 pub mod quantity;
+pub mod tolerated;
 pub mod values;
