@@ -296,6 +296,9 @@ mod tests {
 
     #[test]
     fn digests_are_recorded_so_they_must_not_change_with_the_program() {
-        assert_eq!(digest(&pvc()), "pending");
+        assert_eq!(
+            digest(&pvc()),
+            "80707d46d373e9916e791d6ff900b0344e2dbc1c1b398ddcb865edae6cc992e8"
+        );
     }
 }
