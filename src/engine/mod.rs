@@ -4,5 +4,6 @@
 
 pub mod answers;
 pub mod event;
+pub mod event_table;
 pub mod query;
 pub mod step;
