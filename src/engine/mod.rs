@@ -6,6 +6,7 @@ pub mod answers;
 pub mod emit;
 pub mod event;
 pub mod gather;
+pub mod event_table;
 pub mod query;
 pub mod run;
 pub mod step;
