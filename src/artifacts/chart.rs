@@ -1,13 +1,13 @@
 //! The chart archive: verified bytes, and what `Chart.yaml` and `values.yaml` inside say.
 //!
-//! May depend on this layer and `settings::spec`. One reason: a pinned digest says "these bytes",
+//! May depend on this layer, `yaml` and `settings::spec`. One reason: a pinned digest says "these bytes",
 //! and only the text inside says which chart and version that is.
 
 use crate::artifacts::archive::{self, Caps};
 use crate::artifacts::error::{ArtifactError, Subject};
 use crate::artifacts::text::plain;
-use crate::artifacts::yaml_scan::{self, Step};
 use crate::settings::spec::{ChartPin, Sha256Hex};
+use crate::yaml;
 
 /// Helm's own limits for a chart (`MaxDecompressedFileSize`, `MaxDecompressedChartSize` of
 /// helm.sh/helm/v3/pkg/chart/loader): what is larger cannot be installed anyway. The number of
@@ -112,7 +112,6 @@ pub fn open(
 }
 
 /// What matters of Chart.yaml.
-#[derive(Debug, Default)]
 struct Meta {
     name: String,
     version: String,
@@ -120,29 +119,17 @@ struct Meta {
 }
 
 impl Meta {
+    /// As Helm reads it: the first document, and of a key that is there twice the last value.
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
-        let (mut name, mut version, mut app_version) = (None, None, None);
-        let mut twice = None;
-        yaml_scan::scalars(text, |path, value| {
-            let [Step::Key(key)] = path else { return };
-            let place = match key.as_str() {
-                "name" => &mut name,
-                "version" => &mut version,
-                "appVersion" => &mut app_version,
-                _ => return,
-            };
-            if place.replace(value.to_owned()).is_some() {
-                twice = Some(key.clone());
-            }
-        })?;
-        if let Some(key) = twice {
-            return Err(format!("{key} is there twice"));
-        }
+        let fault = |e: yaml::YamlError| format!("line {}: {}", e.mark.line, e.fault);
+        let text = yaml::decode("", bytes).map_err(fault)?;
+        let parsed = yaml::parse("", text, yaml::Schema::GoYaml2).map_err(fault)?;
+        let chart = parsed.documents.first();
+        let value = |key: &str| chart?.get(key)?.scalar_text();
         Ok(Meta {
-            name: name.ok_or("it has no name")?,
-            version: version.ok_or("it has no version")?,
-            app_version,
+            name: value("name").ok_or("it has no name")?,
+            version: value("version").ok_or("it has no version")?,
+            app_version: value("appVersion"),
         })
     }
 }

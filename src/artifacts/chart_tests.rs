@@ -69,12 +69,12 @@ fn another_content_is_an_error() {
     the chart archive /x.tgz holds the chart 'mysql', wanted 'postgresql'
     the chart archive /x.tgz holds version '17.0.20', wanted '17.0.2'
     the chart archive /x.tgz holds version 'v17.0.2', wanted '17.0.2'
-    postgresql/Chart.yaml in the chart archive /x.tgz is not usable: version is there twice
+    the chart archive /x.tgz holds version '17.0.3', wanted '17.0.2'
     the chart archive /x.tgz holds the chart 'post\u{1b}gresql', wanted 'postgresql'
     postgresql/Chart.yaml in the chart archive /x.tgz is not usable: it has no version
     postgresql/Chart.yaml in the chart archive /x.tgz is not usable: it has no name
     postgresql/Chart.yaml in the chart archive /x.tgz is not usable: it has no name
-    postgresql/Chart.yaml in the chart archive /x.tgz is not usable: while parsing a node, did not find expected node content at byte 8 line 2 column 1
+    postgresql/Chart.yaml in the chart archive /x.tgz is not usable: line 2: not valid YAML: while parsing a node, did not find expected node content
     postgresql/Chart.yaml in the chart archive /x.tgz is not usable: it has no name
     the chart archive /x.tgz has no postgresql/Chart.yaml inside
     the chart archive /x.tgz has no postgresql/Chart.yaml inside

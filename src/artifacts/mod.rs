@@ -1,8 +1,8 @@
 //! The pinned archives on the laptop: fetched from a file, an https URL, a Helm repository or an OCI
 //! registry, verified against their digests, and read without being unpacked.
 //!
-//! May depend on `settings::spec` (the pins), `error` and nothing else of the crate. One reason:
-//! what reaches a node was checked byte for byte here, before the first change anywhere.
+//! May depend on `settings::spec` (the pins), `yaml` and `error`. One reason: what
+//! reaches a node was checked byte for byte here, before the first change anywhere.
 //!
 //! A no-op run needs none of this: the caller decides when an artifact is needed.
 

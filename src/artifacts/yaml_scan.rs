@@ -1,7 +1,8 @@
 //! Picks plain scalars out of a YAML text while it streams by.
 //!
 //! May depend on nothing of the crate. One reason: the index of a big Helm repository has tens of
-//! megabytes, of which four scalars matter; a tree of it would cost a gigabyte.
+//! megabytes, of which four scalars matter; `yaml`, which keeps every value with its place, refuses
+//! such a text for its size.
 
 use saphyr_parser::{Event, Parser};
 
