@@ -224,6 +224,13 @@ impl Summary {
                     {
                         let mut entry = entry.clone();
                         if let Some(e) = entry.as_object_mut() {
+                            if results.len() > 1 {
+                                for key in ["before_header", "after_header"] {
+                                    if let Some(Value::String(header)) = e.get_mut(key) {
+                                        header.insert_str(0, &format!("{name}: "));
+                                    }
+                                }
+                            }
                             e.insert("host".to_owned(), json!(name));
                         }
                         diff.push(entry);

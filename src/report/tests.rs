@@ -29,6 +29,17 @@ fn options(format: Format) -> Options {
     }
 }
 
+fn title(step: StepId) -> &'static str {
+    match step.0 {
+        "preflight" => "Check the host",
+        "storage.directory" => "Set the storage directory",
+        "helm.binary" => "Install Helm 4.1.4",
+        "release" => "Install the release",
+        "ready" => "Wait until ready",
+        other => other,
+    }
+}
+
 struct Run {
     core: Core,
     stdout: Shared,
@@ -80,7 +91,6 @@ impl Run {
         &mut self,
         host: &str,
         step: StepId,
-        title: &str,
         verdict: &'static str,
         outcome: Outcome,
         ms: u64,
@@ -90,7 +100,7 @@ impl Run {
             host,
             Kind::StepStarted {
                 step,
-                title: title.into(),
+                title: title(step).into(),
             },
         );
         self.say(
@@ -225,19 +235,10 @@ fn one(options: Options) -> Run {
             },
         )
         .say("pg1", Kind::Warning { problem: warning() })
-        .step(
-            "pg1",
-            PREFLIGHT,
-            "Check the host",
-            "in_sync",
-            Outcome::Unchanged,
-            40,
-            None,
-        )
+        .step("pg1", PREFLIGHT, "in_sync", Outcome::Unchanged, 40, None)
         .step(
             "pg1",
             RELEASE,
-            "Install the release",
             "drift",
             Outcome::Changed,
             3210,
@@ -255,25 +256,15 @@ fn two(options: Options) -> Run {
         .step(
             "pg1",
             RELEASE,
-            "Install the release",
             "drift",
             Outcome::Changed,
             3210,
             Some(changes()),
         )
-        .step(
-            "pg2",
-            RELEASE,
-            "Install the release",
-            "stuck",
-            Outcome::Failed,
-            61_000,
-            None,
-        )
+        .step("pg2", RELEASE, "stuck", Outcome::Failed, 61_000, None)
         .step(
             "pg2",
             StepId("ready"),
-            "Wait until ready",
             "deferred",
             Outcome::NotReached,
             0,
@@ -291,7 +282,6 @@ fn check(options: Options) -> Run {
         .step(
             "pg1",
             HELM,
-            "Install Helm 4.1.4",
             "drift",
             Outcome::WouldChange,
             0,
@@ -304,7 +294,6 @@ fn check(options: Options) -> Run {
         .step(
             "pg1",
             StepId("storage.directory"),
-            "Set the storage directory",
             "drift",
             Outcome::WouldChange,
             0,
@@ -317,15 +306,7 @@ fn check(options: Options) -> Run {
                 )
             }),
         )
-        .step(
-            "pg1",
-            RELEASE,
-            "Install the release",
-            "deferred",
-            Outcome::Deferred,
-            0,
-            None,
-        )
+        .step("pg1", RELEASE, "deferred", Outcome::Deferred, 0, None)
         .over(
             "pg1",
             HostResult {
@@ -551,8 +532,8 @@ fn json_of_two_hosts() {
           "step": "release",
           "before": "2\n",
           "after": "1\n",
-          "before_header": "release: replicas of StatefulSet data/postgresql",
-          "after_header": "release: replicas of StatefulSet data/postgresql",
+          "before_header": "pg1: release: replicas of StatefulSet data/postgresql",
+          "after_header": "pg1: release: replicas of StatefulSet data/postgresql",
           "disruption": "pod_restart",
           "host": "pg1"
         }
@@ -649,7 +630,10 @@ fn no_diff_empties_the_lists() {
 
 #[test]
 fn json_of_settings_that_are_wrong() {
-    let mut run = Run::new(options(Format::Json));
+    let mut run = Run::new(Options {
+        check: true,
+        ..options(Format::Json)
+    });
     let problems = [
         Problem::new(
             "settings.unknown",
@@ -668,6 +652,7 @@ fn json_of_settings_that_are_wrong() {
     assert_eq!(object["failed"], true);
     assert_eq!(object["changed"], false);
     assert_eq!(object["exit"], 10);
+    assert_eq!(object["check"], true);
     assert_eq!(
         object["msg"],
         "hosts.yml:3: unknown variable monopg_chrat (and 1 more)"
@@ -684,15 +669,7 @@ fn json_of_settings_that_are_wrong() {
 fn json_of_a_run_that_was_cut_off_knows_what_was_done() {
     let mut run = Run::new(options(Format::Json));
     run.start(false, &["pg1", "pg2"])
-        .step(
-            "pg1",
-            HELM,
-            "Install Helm",
-            "drift",
-            Outcome::Changed,
-            1,
-            Some(changes()),
-        )
+        .step("pg1", HELM, "drift", Outcome::Changed, 1, Some(changes()))
         .over("pg2", HostResult::default());
     run.core.end(
         Exit::Interrupted,
@@ -708,7 +685,7 @@ fn json_of_a_run_that_was_cut_off_knows_what_was_done() {
     let host = &object["hosts"]["pg1"];
     assert_eq!(
         (&host["failed"], &host["exit"], &host["steps"][0]["title"]),
-        (&true.into(), &130.into(), &"Install Helm".into())
+        (&true.into(), &130.into(), &"Install Helm 4.1.4".into())
     );
     assert_eq!(object["hosts"]["pg2"]["failed"], false);
 }
@@ -745,15 +722,8 @@ fn jsonl_is_whole_however_the_run_ends() {
     assert_eq!(never_began.stderr.text().matches("error:").count(), 1);
 
     let mut cut = Run::new(options(Format::Jsonl));
-    cut.start(false, &["pg1"]).step(
-        "pg1",
-        HELM,
-        "t",
-        "drift",
-        Outcome::Changed,
-        1,
-        Some(changes()),
-    );
+    cut.start(false, &["pg1"])
+        .step("pg1", HELM, "drift", Outcome::Changed, 1, Some(changes()));
     cut.core.end(Exit::Interrupted, &[]);
     let events = check_stream(&cut.stdout.text());
     assert_eq!(events.last().unwrap()["changed"], true);
@@ -964,7 +934,7 @@ struct Stuck(std::sync::mpsc::Receiver<()>);
 
 impl io::Write for Stuck {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        drop(self.0.recv());
+        let _ = self.0.recv();
         Ok(buf.len())
     }
     fn flush(&mut self) -> io::Result<()> {
