@@ -120,7 +120,14 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
 
 fn end(reporter: &Reporter, stop: &Stop, result: Result<Exit, Vec<Problem>>) -> Exit {
     match result {
-        Ok(exit) => reporter.finish(exit, Vec::new()),
+        Ok(exit) => {
+            // The engine knows that it was asked to stop, not by which signal.
+            let exit = match (exit, stop.requested()) {
+                (Exit::Interrupted, Some(exit)) => exit,
+                (exit, _) => exit,
+            };
+            reporter.finish(exit, Vec::new())
+        }
         Err(problems) => {
             // What fails because the run was asked to stop is not what it ends with.
             let exit = stop.requested().unwrap_or_else(|| worst(&problems));
