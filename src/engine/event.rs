@@ -28,10 +28,11 @@ pub struct Event {
 }
 
 /// What a step came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Nothing to do.
+    #[default]
     Unchanged,
     /// Mended, and judged in sync afterwards.
     Changed,
