@@ -512,8 +512,8 @@ async fn a_repository_is_asked_through_its_index() {
     artifact.fetch the chart archive http://HOST/repo/none.tgz cannot be fetched: the server answers 404
     hint: check monopg_chart and the version in http://HOST/repo/none.tgz
     artifact.repository the repository index http://HOST/none/index.yaml cannot be used: the server answers 404
-    hint: monopg_chart names a Helm repository when monopg_chart_name is set; else it must end in .tgz
+    hint: check that monopg_chart is a Helm repository's address (with index.yaml below it), or that of the archive itself, ending in .tgz
     artifact.repository the repository index http://HOST/large/index.yaml cannot be used: it is larger than 9.7 KiB
-    hint: monopg_chart names a Helm repository when monopg_chart_name is set; else it must end in .tgz
+    hint: check that monopg_chart is a Helm repository's address (with index.yaml below it), or that of the archive itself, ending in .tgz
     ");
 }
