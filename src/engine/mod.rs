@@ -5,8 +5,8 @@
 pub mod answers;
 pub mod emit;
 pub mod event;
-pub mod gather;
 pub mod event_table;
+pub mod gather;
 pub mod query;
 pub mod run;
 pub mod step;

@@ -196,7 +196,11 @@ impl Channel {
                 Ok(End::Exited(_)) | Err(_) => {}
             }
         }
-        HostError::Lost { host: self.name.clone(), during: during.to_owned(), tail: lines }
+        HostError::Lost {
+            host: self.name.clone(),
+            during: during.to_owned(),
+            tail: lines,
+        }
     }
 
     async fn start(&self, command: &Command) -> Result<Sent, HostError> {

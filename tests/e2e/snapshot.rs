@@ -23,44 +23,57 @@ pub struct Snapshot {
     things: BTreeMap<String, Thing>,
 }
 
-/// Written by the machine itself all the time: logs, time stamps of timers and sudo, leases, and the
-/// insides of databases.
-const FILES: &str = r#"
-find / /var/lib/rancher/k3s/server/manifests -xdev \
+/// What separates the parts of the answer.
+const NEXT: &str = "--- next part ---";
+
+/// One script, one connection. The parts:
+///
+/// - files, without what the machine itself writes all the time: logs, time stamps of timers and sudo,
+///   leases of addresses, the insides of databases;
+/// - the contents of what an administrator may have written;
+/// - units: the invocation id is new each time one starts;
+/// - objects of the cluster, all types but Events and Leases.
+const SCRIPT: &str = r#"
+if [ @CLUSTER@ = true ]; then (
+  set -e
+  types=$(@KUBECTL@ api-resources --verbs=list -o name | grep -vE '^(events(\.|$)|leases\.|componentstatuses|endpoints$)' | sort | paste -sd,)
+  @KUBECTL@ get $types -A -o json ) >/run/e2e-objects & fi
+roots='/ /tmp'
+[ ! -d /var/lib/rancher/k3s/server/manifests ] || roots="$roots /var/lib/rancher/k3s/server/manifests"
+find $roots -xdev \
   \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /var/log -o -path /var/cache \
-     -o -path /var/lib/systemd -o -path /var/lib/sudo -o -path /var/lib/cni -o -path /var/lib/rancher \
+     -o -path /var/lib/systemd -o -path /var/lib/sudo -o -path /var/lib/cni -o -path /var/lib/rancher/k3s/agent -o -path /var/lib/rancher/k3s/server/db \
      -o -path /var/lib/kubelet -o -path /var/lib/containerd -o -path /var/lib/dbus -o -path /usr/local/lib/sandbox \
      -o -path '@STORAGE@/*/*' -o -path '/tmp/systemd-private-*' -o -path '/var/tmp/systemd-private-*' \) -prune \
-  -o -printf '%p\t%y %m %U:%G %l\t%s %T@ %i\n' 2>/dev/null
-"#;
-
-/// The contents of what an administrator may have written.
-const HASHES: &str = r"
+  -o -printf '%p\t%y %m %U:%G %l\t%s %T@ %i\n'
+echo '@NEXT@'
 for d in /etc /usr/local/bin /usr/local/sbin /opt /var/lib/monopg; do [ ! -d $d ] || find $d -xdev -type f -print0; done | xargs -0r sha256sum --
-";
-
-/// A unit's invocation id is new each time it starts.
-const UNITS: &str = r"
-systemctl show --property=Id,ActiveState,UnitFileState,InvocationID '*.service' '*.timer' '*.socket' '*.path' '*.scope'
-";
-
-const OBJECTS: &str = r"
-set -e
-types=$(@KUBECTL@ api-resources --verbs=list -o name | grep -vE '^(events(\.|$)|leases\.|componentstatuses)' | sort | paste -sd,)
-@KUBECTL@ get $types -A -o json
-";
+echo '@NEXT@'
+systemctl show --property=Id,ActiveState,UnitFileState,InvocationID '*.service' '*.timer' '*.socket' '*.path'
+echo '@NEXT@'
+if [ @CLUSTER@ = true ]; then wait $! || exit 1; cat /run/e2e-objects; rm /run/e2e-objects; fi
+"#;
 
 impl Snapshot {
     /// Takes one; `cluster` = false where no k3s answers.
     pub fn take(node: &Sandbox, cluster: bool) -> Check<Snapshot> {
+        let script = SCRIPT
+            .replace("@CLUSTER@", if cluster { "true" } else { "false" })
+            .replace("@KUBECTL@", KUBECTL)
+            .replace("@STORAGE@", STORAGE)
+            .replace("@NEXT@", NEXT);
+        let answer = node.run(&script).during("taking a snapshot")?;
+        let parts: Vec<&str> = answer.split(NEXT).collect();
+        let [files, hashes, units, objects] = parts[..] else {
+            return Err(format!("a snapshot has {} parts", parts.len())
+                .as_str()
+                .into());
+        };
         let mut things = BTreeMap::new();
-        let files = node
-            .run(&FILES.replace("@STORAGE@", STORAGE))
-            .during("listing files")?;
         for line in files.lines() {
-            let mut parts = line.split('\t');
+            let mut fields = line.split('\t');
             if let (Some(path), Some(says), Some(written)) =
-                (parts.next(), parts.next(), parts.next())
+                (fields.next(), fields.next(), fields.next())
             {
                 things.insert(
                     format!("file {path}"),
@@ -71,14 +84,14 @@ impl Snapshot {
                 );
             }
         }
-        for line in node.run(HASHES).during("hashing files")?.lines() {
+        for line in hashes.lines() {
             if let Some((hash, path)) = line.split_once("  ")
                 && let Some(thing) = things.get_mut(&format!("file {path}"))
             {
                 thing.says.push_str(hash);
             }
         }
-        for block in node.run(UNITS).during("listing units")?.split("\n\n") {
+        for block in units.split("\n\n") {
             let field = |name: &str| {
                 block
                     .lines()
@@ -98,10 +111,7 @@ impl Snapshot {
             }
         }
         if cluster {
-            let text = node
-                .run(&OBJECTS.replace("@KUBECTL@", KUBECTL))
-                .during("listing objects")?;
-            let list: Value = serde_json::from_str(&text)?;
+            let list: Value = serde_json::from_str(objects).during("listing objects")?;
             for object in list["items"].as_array().into_iter().flatten() {
                 let (name, thing) = object_thing(object);
                 things.insert(name, thing);

@@ -6,6 +6,7 @@ mod bad_archives;
 mod canary;
 mod cluster;
 mod converge;
+mod harness;
 mod helms;
 mod kills;
 mod locks;
@@ -25,6 +26,7 @@ pub type Chooser<'a> = &'a dyn Fn(&str, &[&'static str], usize) -> Vec<&'static 
 /// Every group.
 pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
     let mut groups = vec![
+        harness::group(),
         converge::group(),
         spoils::group(),
         cluster::group(),
