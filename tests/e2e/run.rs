@@ -149,7 +149,6 @@ impl<'a> Monopg<'a> {
             .arg(hosts)
             .arg("-e")
             .arg(format!("@{}", secrets.display()))
-            .args(["--wait-timeout", "180"])
             .env_clear()
             .env("HOME", &world.home)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -157,6 +156,9 @@ impl<'a> Monopg<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if verb != "status" {
+            command.args(["--wait-timeout", "180"]);
+        }
         Ok(Monopg {
             world,
             host: inventory.name.clone(),
