@@ -189,6 +189,16 @@ pub struct Spec {
     pub private_cidrs: Vec<String>,
     /// `monopg_image`.
     pub image: Option<ImageMapping>,
+    /// The name of the chart's objects, by the chart's own rule from the release's name and the values
+    /// files' `fullnameOverride`, `nameOverride` and `global.postgresql.fullnameOverride`.
+    pub fullname: String,
+    /// The value of the label `app.kubernetes.io/name` of the chart's objects (`nameOverride`, else the
+    /// chart's name); with `app.kubernetes.io/instance` = release and `app.kubernetes.io/component` =
+    /// `primary` it selects the database's pod.
+    pub name_label: String,
+    /// The effective `extraDeploy` of the values files: whoever sets `extraDeploy` has to repeat these,
+    /// for Helm replaces lists as a whole. They do not open the database to others (checked).
+    pub extra_deploy: Vec<serde_json::Value>,
 }
 
 /// A values file of the user, passed through byte for byte.

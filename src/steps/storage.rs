@@ -136,7 +136,6 @@ impl StorageDirectory {
             config,
             effective: map.and_then(effective_path),
             changed_at: map.and_then(changed_at),
-            config_map: map.is_some(),
         })
     }
 
