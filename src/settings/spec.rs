@@ -175,8 +175,6 @@ pub struct Spec {
     pub database: String,
     /// `monopg_values_files`: absolute paths with their content, in order.
     pub values_files: Vec<ValuesFile>,
-    /// `extraDeploy` of the user's values: Helm replaces lists whole, so monopg's policy is added to it.
-    pub extra_deploy: Vec<serde_json::Value>,
     /// `monopg_credentials`: Secret key → value; `postgres-password` and, with a username, `password`.
     pub credentials: BTreeMap<String, Secret>,
     /// `monopg_allowed_clients`: who gets to 5432; empty = nobody.
