@@ -196,16 +196,24 @@ impl HostRun<'_> {
             self.answers
                 .merge(gather::ask(self.host, &more, None).await?);
         }
-        let mut refusals = Vec::new();
+        let (mut refusals, mut unreadable) = (Vec::new(), Vec::new());
         for step in self.steps {
-            if let Ok(Judgement {
-                verdict: Verdict::Refused(problems),
-                warnings,
-            }) = step.judge(&self.answers)
-            {
-                self.warn(warnings);
-                refusals.extend(problems);
+            match step.judge(&self.answers) {
+                Ok(Judgement {
+                    verdict: Verdict::Refused(problems),
+                    warnings,
+                }) => {
+                    self.warn(warnings);
+                    refusals.extend(problems);
+                }
+                Ok(_) => {}
+                Err(e) => unreadable.push(step_problem(&e)),
             }
+        }
+        // A refusal (k3s is stopped, say) explains why other steps cannot read their answers.
+        if refusals.is_empty() {
+            unreadable.dedup();
+            refusals = unreadable;
         }
         if refusals.is_empty() {
             refusals = self.prepare().await;
