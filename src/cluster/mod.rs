@@ -10,9 +10,12 @@ pub mod images;
 pub mod managed_fields;
 pub mod manifest;
 pub mod object;
+pub mod owners;
 pub mod pod_trouble;
 pub mod quantity;
 pub mod readiness;
+pub mod refusals;
+pub mod release;
 pub mod repair;
 #[cfg(test)]
 mod samples;
