@@ -499,6 +499,13 @@ fn a_pod_that_the_controller_never_replaces() {
     "#);
 }
 
+fn first_look() -> Facts {
+    Facts {
+        now: NOW.parse().ok(),
+        ..Facts::default()
+    }
+}
+
 #[test]
 fn what_is_told_while_waiting() {
     let mut first = Facts {
@@ -527,6 +534,13 @@ fn what_is_told_while_waiting() {
     ];
     first.pod = Some(pod(None, 0));
     all.push(observed_lines(&first, &Facts::default()));
+    // At the beginning events are history; those of other objects are never told.
+    let mut strangers = second.clone();
+    strangers.events[0]["involvedObject"]["kind"] = json!("PodDisruptionBudget");
+    assert_eq!(
+        observed_lines(&Facts::default(), &second),
+        observed_lines(&first_look(), &strangers)
+    );
     let text: Vec<String> = all.iter().map(|l| l.join("\n")).collect();
     insta::assert_snapshot!(text.join("\n---\n"), @r#"
     claim data-postgresql-0: Pending
