@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::cluster::object::{ListRef, ObjectRef};
-use crate::cluster::release::history;
+use crate::cluster::release::newest;
 use crate::cluster::values;
 use crate::engine::answers::Answers;
 use crate::engine::gather::{self, GatherError};
@@ -74,9 +74,7 @@ fn text(value: &Value, pointer: &str) -> Option<String> {
 fn report(answers: &Answers, spec: &Spec) -> Result<StatusReport, StepError> {
     let recorded = Recorded::read(answers)?;
     let record = recorded.record_of(spec);
-    let latest = history(&answers.text(HISTORY)?)
-        .into_iter()
-        .max_by_key(|r| r.revision);
+    let latest = newest(&answers.text(HISTORY)?);
     let node = answers.list(&nodes())?.and_then(|all| all.first());
     let live_pod = answers.object(&pod(spec))?;
     Ok(StatusReport {
@@ -86,9 +84,9 @@ fn report(answers: &Answers, spec: &Spec) -> Result<StatusReport, StepError> {
             chart: spec.chart.name.clone(),
             // Only of the revision that we recorded is it known which chart made it.
             version: record
-                .filter(|r| r.revision == l.revision)
+                .filter(|r| r.revision == l.version)
                 .map_or_else(|| "unknown".into(), |r| r.inputs.chart_version.clone()),
-            revision: l.revision,
+            revision: l.version,
             status: l.status.to_string(),
         }),
         pod: live_pod.map(read_pod),

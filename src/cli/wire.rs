@@ -103,10 +103,7 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
         .each(|host| {
             let emitter = run.emitter.host(&host.name);
             async move {
-                let mut result = HostResult {
-                    msg: "read".into(),
-                    ..HostResult::default()
-                };
+                let mut result = HostResult::default();
                 match Channel::open(&host.name, &host.connection).await {
                     Ok(channel) => match super::status::read(&channel, &host.spec).await {
                         Ok(status) => emitter.emit(Kind::HostStatus { status }),

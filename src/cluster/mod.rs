@@ -14,6 +14,7 @@ pub mod owners;
 pub mod pod_trouble;
 pub mod quantity;
 pub mod readiness;
+pub mod refusals;
 pub mod release;
 pub mod repair;
 #[cfg(test)]

@@ -99,19 +99,23 @@ fn unschedulable(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Prob
     {
         return None;
     }
-    let passing = [
-        "node.kubernetes.io/not-ready",
-        "node.kubernetes.io/unreachable",
-        "node.cloudprovider.kubernetes.io/uninitialized",
-    ]
-    .iter()
-    .any(|t| message.contains(t));
+    let taints = blocking_taints(facts);
+    // Newer schedulers do not name the taint, so the node has to.
+    let passing = message.contains("untolerated taint")
+        && taints.iter().all(|t| PASSING_TAINTS.contains(t))
+        && (!taints.is_empty()
+            || message.contains("taint(s)")
+            || PASSING_TAINTS.iter().any(|t| message.contains(t)));
     let grace = if passing { 120 } else { 15 };
     let age = facts.age(text(c, "/lastTransitionTime"))?;
     if age < grace {
         return None;
     }
     let mut p = problem(id, format!("{who} cannot be scheduled")).because(message);
+    if message.contains("untolerated taint") && !taints.is_empty() {
+        p = p.because(format!("the node is tainted: {}", taints.join(", ")));
+    }
+    let message = format!("{message} {}", taints.join(" "));
     for (part, hint) in [
         (
             "Insufficient cpu",
@@ -132,7 +136,7 @@ fn unschedulable(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Prob
         ("disk-pressure", "free disk space on the node (`df -h`)"),
         ("memory-pressure", "free memory on the node"),
         (
-            "unschedulable",
+            "node.kubernetes.io/unschedulable",
             "the node is cordoned: `k3s kubectl uncordon NODE`",
         ),
         (
@@ -157,6 +161,26 @@ fn unschedulable(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Prob
         }
     }
     Some(p)
+}
+
+/// Taints that go by themselves when the node or its k3s has started.
+const PASSING_TAINTS: &[&str] = &[
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+    "node.cloudprovider.kubernetes.io/uninitialized",
+];
+
+/// The node's taints that keep pods away.
+fn blocking_taints(facts: &Facts) -> Vec<&str> {
+    facts
+        .node
+        .as_ref()
+        .map(|n| list(n, "/spec/taints"))
+        .unwrap_or_default()
+        .iter()
+        .filter(|t| text(t, "/effect") != "PreferNoSchedule")
+        .map(|t| text(t, "/key"))
+        .collect()
 }
 
 /// True for what a registry says when trying again cannot help. containerd gives nothing but text.

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::cluster::tail::observed_lines;
+use crate::cluster::volume_trouble::stale_helpers;
 
 const NOW: &str = "2026-11-22T10:05:00Z";
 
@@ -351,6 +352,26 @@ fn unschedulable() {
 }
 
 #[test]
+fn a_taint_is_named_by_the_node() {
+    let message = "0/1 nodes are available: 1 node(s) had untolerated taint(s).";
+    let tainted = |key: &str, since: &str| {
+        let mut f = facts(unscheduled(message, since), vec![]);
+        f.node = Some(json!({"spec": {"taints": [{"key": key, "effect": "NoSchedule"}]}}));
+        f
+    };
+    let (early, late) = ("2026-11-22T10:04:30Z", "2026-11-22T10:02:00Z");
+    assert!(!is_stuck(&tainted("node.kubernetes.io/not-ready", early)));
+    assert!(is_stuck(&tainted("node.kubernetes.io/not-ready", late)));
+    insta::assert_snapshot!(said(&tainted("node.kubernetes.io/unschedulable", early)), @r#"
+    error: the database's pod data/postgresql-0 cannot be scheduled
+    caused by: 0/1 nodes are available: 1 node(s) had untolerated taint(s).
+    caused by: the node is tainted: node.kubernetes.io/unschedulable
+    hint: the node is cordoned: `k3s kubectl uncordon NODE`
+    hint: remove the taint (`k3s kubectl taint nodes NODE KEY-`) or set primary.tolerations in the values
+    "#);
+}
+
+#[test]
 fn waiting_for_the_first_consumer_is_normal() {
     let mut f = facts(
         unscheduled("0/1 nodes are available", "2026-11-22T10:04:55Z"),
@@ -398,6 +419,20 @@ fn a_provisioner_that_cannot() {
     hint: monopg_storage_path lies on a read-only file system: mount it read-write (`findmnt -T PATH`)
     hint: the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`
     "#);
+    let provisioner = |born: &str| {
+        Some(
+            json!({"kind": "Pod", "metadata": {"name": "local-path-provisioner-1", "creationTimestamp": born}}),
+        )
+    };
+    f.helpers[0]["metadata"]["creationTimestamp"] = json!("2026-11-22T10:04:00Z");
+    f.provisioner = provisioner("2026-11-22T10:03:00Z");
+    assert!(is_stuck(&f));
+    f.provisioner = provisioner("2026-11-22T10:04:30Z");
+    assert!(
+        !is_stuck(&f),
+        "an earlier provisioner's helper says nothing of this one"
+    );
+    assert_eq!(stale_helpers(&f), ["helper-pod-create-pvc-1"]);
     f.helpers.clear();
     f.events = vec![event(
         &claim,
@@ -499,6 +534,13 @@ fn a_pod_that_the_controller_never_replaces() {
     "#);
 }
 
+fn first_look() -> Facts {
+    Facts {
+        now: NOW.parse().ok(),
+        ..Facts::default()
+    }
+}
+
 #[test]
 fn what_is_told_while_waiting() {
     let mut first = Facts {
@@ -527,6 +569,13 @@ fn what_is_told_while_waiting() {
     ];
     first.pod = Some(pod(None, 0));
     all.push(observed_lines(&first, &Facts::default()));
+    // At the beginning events are history; those of other objects are never told.
+    let mut strangers = second.clone();
+    strangers.events[0]["involvedObject"]["kind"] = json!("PodDisruptionBudget");
+    assert_eq!(
+        observed_lines(&Facts::default(), &second),
+        observed_lines(&first_look(), &strangers)
+    );
     let text: Vec<String> = all.iter().map(|l| l.join("\n")).collect();
     insta::assert_snapshot!(text.join("\n---\n"), @r#"
     claim data-postgresql-0: Pending

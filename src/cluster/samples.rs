@@ -2,7 +2,11 @@
 //!
 //! Tests only. One reason: several tests look at the same objects from different sides.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+
+use crate::settings::spec::{Bytes, ChartPin, HelmPin, Sha256Hex, Source, Spec};
 
 /// The database as the chart renders it.
 pub fn rendered_statefulset() -> Value {
@@ -129,4 +133,39 @@ pub fn live_policy() -> Value {
     live["metadata"]["managedFields"] = json!([]);
     live["spec"]["ingress"][0]["ports"][0]["protocol"] = json!("TCP");
     live
+}
+
+/// Settings as their defaults are, in namespace data.
+pub fn spec() -> Spec {
+    Spec {
+        chart: ChartPin {
+            source: Source::File("/charts/postgresql.tgz".into()),
+            name: "postgresql".into(),
+            version: "17.0.2".into(),
+            sha256: Sha256Hex::parse(&"a".repeat(64)).unwrap(),
+        },
+        helm: HelmPin {
+            version: semver::Version::new(4, 1, 4),
+            sha256: BTreeMap::new(),
+            source: "/helm.tgz".into(),
+        },
+        release: "postgresql".into(),
+        namespace: "data".into(),
+        storage_path: "/srv/k3s-storage".into(),
+        storage_class: "local-path".into(),
+        volume_size: Bytes {
+            text: "8Gi".into(),
+            bytes: 8 << 30,
+        },
+        username: Some("app".into()),
+        database: "app".into(),
+        values_files: Vec::new(),
+        credentials: BTreeMap::new(),
+        extra_deploy: Vec::new(),
+        allowed_clients: Vec::new(),
+        metrics: false,
+        metrics_clients: Vec::new(),
+        private_cidrs: Vec::new(),
+        image: None,
+    }
 }

@@ -9,6 +9,9 @@ use super::facts::{Facts, containers, event, is_true, number, text};
 use super::pod_trouble::one_line;
 
 /// The lines for what is new in `now`, in the order of cause and effect: claim, pod, containers, events.
+///
+/// A `previous` without a time is the beginning: then events are history and not told. Events tell of
+/// the workload's own objects and of the provisioner's, not of the whole cluster.
 pub fn observed_lines(previous: &Facts, now: &Facts) -> Vec<String> {
     let mut lines = Vec::new();
     let phases = [
@@ -107,16 +110,20 @@ fn state(status: &Value) -> String {
 
 /// Events that are new, or were seen again. Warnings are marked, and probe failures said in words.
 fn events(previous: &Facts, now: &Facts) -> Vec<String> {
+    if previous.now.is_none() {
+        return Vec::new();
+    }
     let key = |e: &Value| text(e, "/metadata/uid").to_owned();
     let mut fresh: Vec<&Value> = now
         .events
         .iter()
         .filter(|e| {
             let count = event(e).count;
-            !previous
-                .events
-                .iter()
-                .any(|p| key(p) == key(e) && event(p).count >= count)
+            concerns(now, e)
+                && !previous
+                    .events
+                    .iter()
+                    .any(|p| key(p) == key(e) && event(p).count >= count)
         })
         .collect();
     fresh.sort_by_key(|e| event(e).last);
@@ -146,4 +153,26 @@ fn events(previous: &Facts, now: &Facts) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// True for the workload's pods, claims and StatefulSet, and for the provisioner's pods.
+fn concerns(facts: &Facts, event: &Value) -> bool {
+    let about = |key: &str| text(event, &format!("/involvedObject/{key}"));
+    let namespace = [&facts.statefulset, &facts.pod, &facts.pvc]
+        .into_iter()
+        .flatten()
+        .map(|o| text(o, "/metadata/namespace"))
+        .next()
+        .unwrap_or("");
+    let ours = about("namespace") == namespace
+        && matches!(
+            about("kind"),
+            "Pod" | "PersistentVolumeClaim" | "StatefulSet"
+        );
+    let provisioner = about("name").starts_with("helper-pod-")
+        || facts
+            .provisioner
+            .as_ref()
+            .is_some_and(|p| text(p, "/metadata/uid") == about("uid"));
+    ours || provisioner
 }

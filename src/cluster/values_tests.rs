@@ -1,41 +1,6 @@
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::settings::spec::{Bytes, ChartPin, HelmPin, ImageMapping, Sha256Hex, Source};
-
-fn spec() -> Spec {
-    Spec {
-        chart: ChartPin {
-            source: Source::File("/charts/postgresql.tgz".into()),
-            name: "postgresql".into(),
-            version: "17.0.2".into(),
-            sha256: Sha256Hex::parse(&"a".repeat(64)).unwrap(),
-        },
-        helm: HelmPin {
-            version: semver::Version::new(4, 1, 4),
-            sha256: BTreeMap::new(),
-            source: "/helm.tgz".into(),
-        },
-        release: "postgresql".into(),
-        namespace: "data".into(),
-        storage_path: "/srv/k3s-storage".into(),
-        storage_class: "local-path".into(),
-        volume_size: Bytes {
-            text: "8Gi".into(),
-            bytes: 8 << 30,
-        },
-        username: Some("app".into()),
-        database: "app".into(),
-        values_files: Vec::new(),
-        credentials: BTreeMap::new(),
-        extra_deploy: Vec::new(),
-        allowed_clients: Vec::new(),
-        metrics: false,
-        metrics_clients: Vec::new(),
-        private_cidrs: Vec::new(),
-        image: None,
-    }
-}
+use crate::cluster::samples::spec;
+use crate::settings::spec::ImageMapping;
 
 fn pods(namespace: Option<&str>, labels: &[(&str, &str)]) -> Client {
     Client::Pods {

@@ -87,6 +87,7 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         .helpers
         .iter()
         .filter(|h| !text(h, "/metadata/name").starts_with("helper-pod-delete"))
+        .filter(|h| !is_stale(facts, h))
         .find_map(|h| helper_trouble(facts, h));
     let provisioner = facts.provisioner.as_ref().and_then(|p| {
         let who = format!("the provisioner's pod {}", text(p, "/metadata/name"));
@@ -128,6 +129,10 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
             "the directory cannot be written: look at mode, owner, SELinux (`ls -ldZ PATH`) and mount options",
         ),
         (
+            "no such file or directory",
+            "a part of monopg_storage_path does not exist or cannot be made: `namei -l PATH` shows where it ends",
+        ),
+        (
             "not a directory",
             "something else than a directory lies at monopg_storage_path: move it away",
         ),
@@ -148,6 +153,28 @@ fn join(mut outer: Problem, inner: Problem) -> Problem {
     outer.causes.extend(inner.causes);
     outer.hints.extend(inner.hints);
     outer
+}
+
+/// A helper pod that an earlier provisioner started: it still has the old path, and the new provisioner
+/// takes it for its own (same name) until it times out after two minutes.
+fn is_stale(facts: &Facts, helper: &Value) -> bool {
+    let born = |o: &Value, p: &str| text(o, p).parse::<jiff::Timestamp>().ok();
+    let provisioner = facts
+        .provisioner
+        .as_ref()
+        .and_then(|p| born(p, "/metadata/creationTimestamp"));
+    matches!((born(helper, "/metadata/creationTimestamp"), provisioner), (Some(h), Some(p)) if h < p)
+}
+
+/// Helper pods that only hold up a mended provisioner. They hold no data; deleting them lets it try
+/// again at once.
+pub fn stale_helpers(facts: &Facts) -> Vec<String> {
+    facts
+        .helpers
+        .iter()
+        .filter(|h| is_stale(facts, h))
+        .map(|h| text(h, "/metadata/name").to_owned())
+        .collect()
 }
 
 fn helper_trouble(facts: &Facts, helper: &Value) -> Option<Problem> {

@@ -3,7 +3,10 @@
 //! May depend on `engine`, `host`, `artifacts`, `settings`. One reason: what Helm installs is what was
 //! pinned, byte for byte, and not what a repository serves today.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::paths;
@@ -11,11 +14,13 @@ use super::stored::{Stored, StoredFile};
 use crate::artifacts::cache::Cache;
 use crate::artifacts::chart::ChartArchive;
 use crate::artifacts::fetch;
+use crate::cluster::values;
 use crate::engine::answers::Answers;
 use crate::engine::query::Query;
 use crate::engine::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
 use crate::host::Upload;
-use crate::settings::ChartPin;
+use crate::settings::{ChartPin, Spec};
+use crate::yaml;
 
 /// The step's id.
 pub const ID: StepId = StepId("chart.archive");
@@ -30,6 +35,10 @@ pub struct ChartStep {
     pub deep: bool,
     /// What `prepare` fetched.
     pub fetched: OnceCell<ChartArchive>,
+    /// What shall be there, for the image.
+    pub spec: Spec,
+    /// Tells preflight the image that chart and values lead to.
+    pub image: Arc<OnceCell<String>>,
 }
 
 impl ChartStep {
@@ -40,6 +49,43 @@ impl ChartStep {
             pin: self.pin.sha256.clone(),
             deep: self.deep,
         }
+    }
+}
+
+impl ChartStep {
+    /// The database's image: the chart's own, the user's values over it, `monopg_image` over all.
+    fn image_of(&self, chart_values: &str) -> Option<String> {
+        let files = self
+            .spec
+            .values_files
+            .iter()
+            .filter_map(|f| std::str::from_utf8(&f.content).ok());
+        let mut layers: Vec<Value> = std::iter::once(chart_values)
+            .chain(files)
+            .filter_map(|text| {
+                yaml::parse_one("values", text, yaml::Schema::GoYaml2)
+                    .ok()?
+                    .0
+                    .to_json("values")
+                    .ok()
+            })
+            .collect();
+        layers.push(values::computed(&self.spec, &[]));
+        let last = |pointer: &str| {
+            let of = |v: &Value| {
+                v.pointer(pointer)?
+                    .as_str()
+                    .filter(|t| !t.is_empty())
+                    .map(str::to_owned)
+            };
+            layers.iter().rev().find_map(of)
+        };
+        let registry = last("/global/imageRegistry").or_else(|| last("/image/registry"))?;
+        let name = format!("{registry}/{}", last("/image/repository")?);
+        Some(match last("/image/digest") {
+            Some(digest) => format!("{name}@{digest}"),
+            None => format!("{name}:{}", last("/image/tag")?),
+        })
     }
 }
 
@@ -87,6 +133,11 @@ impl Step for ChartStep {
             .get_or_try_init(fetch)
             .await
             .map_err(|e| StepError::Problem(e.into()))?;
+        let chart = self.fetched.get().and_then(|c| c.values.as_deref());
+        if let Some(image) = chart.and_then(|values| self.image_of(values)) {
+            // Already told by an earlier call: the same image.
+            self.image.set(image).ok();
+        }
         Ok(())
     }
 

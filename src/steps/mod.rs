@@ -29,14 +29,22 @@ pub mod storage;
 pub mod stored;
 pub mod volume;
 
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
 use crate::artifacts::cache::Cache;
 use crate::engine::step::Step;
 use crate::settings::Spec;
 
 /// The steps that bring a host to what its settings say.
 pub fn all(spec: &Spec, cache: &Cache, deep: bool) -> Vec<Box<dyn Step>> {
+    let image = Arc::default();
     vec![
-        Box::new(preflight::Preflight { spec: spec.clone() }),
+        Box::new(preflight::Preflight {
+            spec: spec.clone(),
+            image: Arc::clone(&image),
+        }),
         Box::new(storage::StorageDirectory {
             path: spec.storage_path.clone(),
         }),
@@ -44,13 +52,15 @@ pub fn all(spec: &Spec, cache: &Cache, deep: bool) -> Vec<Box<dyn Step>> {
             pin: spec.helm.clone(),
             cache: cache.clone(),
             deep,
-            fetched: Default::default(),
+            fetched: OnceCell::new(),
         }),
         Box::new(chart::ChartStep {
             pin: spec.chart.clone(),
             cache: cache.clone(),
             deep,
-            fetched: Default::default(),
+            fetched: OnceCell::new(),
+            spec: spec.clone(),
+            image,
         }),
         Box::new(namespace::Namespace {
             name: spec.namespace.clone(),

@@ -3,14 +3,17 @@
 //! May depend on `engine`, `cluster`, `settings`. One reason: all that is wrong is listed at once, before
 //! the first change, each with what to do.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::facts::Facts;
 use super::release::record::{self, Recorded};
 use super::{paths, storage, volume};
 use crate::cluster::object::{ListRef, ObjectRef};
-use crate::cluster::{owners, quantity, values};
+use crate::cluster::{manifest, owners, refusals, values};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
 use crate::engine::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
@@ -22,6 +25,7 @@ pub const ID: StepId = StepId("preflight");
 const FACTS: &str = "preflight.facts";
 const K3S: &str = "preflight.k3s";
 const USED: &str = "preflight.used";
+const IMAGES: &str = "preflight.images";
 
 /// The clocks may differ by this many seconds: certificates and tokens start to fail beyond it.
 const SKEW: i64 = 30;
@@ -36,6 +40,8 @@ const INODES: u64 = 10_000;
 pub struct Preflight {
     /// What shall be there.
     pub spec: Spec,
+    /// The image that the chart and the values will lead to, once the chart was fetched.
+    pub image: Arc<OnceCell<String>>,
 }
 
 const ASK: &str = r#"
@@ -364,49 +370,23 @@ impl Preflight {
         Ok(())
     }
 
-    /// Sizes, class and names of an existing StatefulSet cannot be changed, and a larger size fails for ever.
-    fn immutable(&self, answers: &Answers, found: &mut Found) -> Result<(), AnswerError> {
-        let Some(live) = answers.object(&self.stateful_set())? else {
-            return Ok(());
+    /// Images that the kubelet would have to pull: a node without internet cannot, and Bitnami's moved away.
+    fn images(&self, answers: &Answers, found: &mut Found) -> Result<(), AnswerError> {
+        let wanted = match answers.object(&self.stateful_set())? {
+            Some(live) => manifest::images(&[(self.stateful_set(), live.clone())]),
+            None => self.image.get().cloned().into_iter().collect(),
         };
-        let templates = live
-            .pointer("/spec/volumeClaimTemplates")
-            .and_then(Value::as_array)
-            .map(Vec::as_slice)
+        let node = answers.list(&nodes())?.and_then(|all| all.first());
+        let listed = answers
+            .shell
+            .get(IMAGES)
+            .filter(|o| o.ok())
+            .map(|o| o.text())
             .unwrap_or_default();
-        let Some(data) = templates
-            .iter()
-            .find(|t| t.pointer("/metadata/name").and_then(Value::as_str) == Some("data"))
-        else {
-            return Ok(());
-        };
-        let text = |p: &str| data.pointer(p).and_then(Value::as_str).unwrap_or_default();
-        let mut differs = |what: &str, setting: &str, have: &str, want: &str| {
-            let what = format!(
-                "the {what} of {} is {have} and cannot be changed to {want}",
-                self.stateful_set()
-            );
-            let p = Problem::new("preflight.immutable", Exit::Refused, what);
-            found.refusals.push(p.hint(format!("set {setting} back to {have}; a local-path volume does not enforce its size, and to move the data dump it, and restore it into a new release")));
-        };
-        let size = text("/spec/resources/requests/storage");
-        if !quantity::same(size, &self.spec.volume_size.text) {
-            differs(
-                "volume size",
-                "monopg_volume_size",
-                size,
-                &self.spec.volume_size.text,
-            );
-        }
-        let class = text("/spec/storageClassName");
-        if class != self.spec.storage_class {
-            differs(
-                "storage class",
-                "monopg_storage_class",
-                class,
-                &self.spec.storage_class,
-            );
-        }
+        let present = refusals::present_images(node, &listed);
+        found
+            .warnings
+            .extend(refusals::missing_images(&wanted, &present));
         Ok(())
     }
 }
@@ -444,7 +424,7 @@ impl Step for Preflight {
 
     fn questions(&self) -> Vec<Query> {
         let mut lists = vec![nodes()];
-        lists.extend(owners::lists());
+        lists.extend(owners::types());
         let mut all = vec![
             facts_question(),
             storage::path_question(&self.spec.storage_path),
@@ -483,6 +463,14 @@ impl Step for Preflight {
                 ));
             }
         }
+        // The node's status names only some of its images.
+        let mut found = Found::default();
+        let undeployed = answers
+            .object(&self.stateful_set())
+            .is_ok_and(|s| s.is_none());
+        if undeployed || (self.images(answers, &mut found).is_ok() && !found.warnings.is_empty()) {
+            more.push(Query::shell(IMAGES, "k3s ctr images ls -q"));
+        }
         Ok(more)
     }
 
@@ -493,13 +481,18 @@ impl Step for Preflight {
         self.clock(answers, &mut found);
         if self.cluster(answers, &facts, &mut found)? {
             self.storage_class_and_space(answers, &mut found)?;
-            self.immutable(answers, &mut found)?;
-            for list in owners::lists() {
+            found.refusals.extend(refusals::immutable_settings(
+                &self.spec,
+                answers.object(&self.stateful_set())?,
+            ));
+            self.images(answers, &mut found)?;
+            for list in owners::types() {
                 let objects = answers.list(&list)?.unwrap_or_default();
-                found.refusals.extend(owners::owning(
+                found.refusals.extend(owners::owners(
                     objects,
                     &self.spec.namespace,
                     &self.spec.release,
+                    &values::statefulset_name(&self.spec.release),
                 ));
             }
             let recorded = Recorded::read(answers)?;

@@ -10,12 +10,12 @@ use super::facts::Facts;
 use super::observer::Observer;
 use super::storage;
 use crate::cluster::object::{ListRef, ObjectRef};
-use crate::cluster::values;
+use crate::cluster::{refusals, values};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::gather::KUBECTL;
 use crate::engine::query::Query;
 use crate::engine::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
-use crate::error::{Exit, Problem};
+use crate::error::Problem;
 use crate::host::Command;
 use crate::settings::Spec;
 
@@ -77,13 +77,9 @@ pub fn bound<'a>(answers: &'a Answers, spec: &Spec) -> Result<Option<&'a Value>,
 
 /// The directory of the bound volume.
 pub fn path(answers: &Answers, spec: &Spec) -> Result<Option<String>, AnswerError> {
-    Ok(bound(answers, spec)?.and_then(directory).map(str::to_owned))
-}
-
-fn directory(volume: &Value) -> Option<&str> {
-    ["/spec/local/path", "/spec/hostPath/path"]
-        .iter()
-        .find_map(|p| volume.pointer(p)?.as_str())
+    Ok(bound(answers, spec)?
+        .and_then(refusals::directory)
+        .map(str::to_owned))
 }
 
 fn name(object: &Value) -> &str {
@@ -93,108 +89,51 @@ fn name(object: &Value) -> &str {
         .unwrap_or_default()
 }
 
-/// States in which going on would give the database an empty volume, or lose the one that it has.
+/// States in which going on would give the database an empty volume, or lose the one that it has. `ours` is true
+/// if monopg made the release, or was about to.
 pub fn refusals(answers: &Answers, spec: &Spec, ours: bool) -> Result<Vec<Problem>, AnswerError> {
     let facts = Facts::of(answers, storage::PATH)?;
     let entries = facts.all("entry");
-    let claim_name = format!("{}/{}", spec.namespace, values::pvc_name(&spec.release));
-    let mut all = Vec::new();
-    let mut refuse = |id: &str, what: String, hint: String| {
-        all.push(Problem::new(id, Exit::Refused, what).hint(hint))
-    };
-    let bound = bound(answers, spec)?;
-    if let Some(volume) = bound {
-        let path = directory(volume).unwrap_or_default();
-        let inside = path
-            .strip_prefix(&spec.storage_path)
-            .and_then(|p| p.strip_prefix('/'));
-        match inside {
-            None => refuse(
-                "volume.elsewhere",
-                format!(
-                    "the volume {} of {claim_name} is at {path}, outside of the storage path {}",
-                    name(volume),
-                    spec.storage_path
-                ),
-                format!(
-                    "set monopg_storage_path to the folder that holds it ({}); monopg never moves data",
-                    path.rsplit_once('/').map_or("/", |(p, _)| p)
-                ),
-            ),
-            Some(entry)
-                if facts.get("type") == Some("directory")
-                    && !entries.iter().any(|e| e == entry) =>
-            {
-                refuse(
-                    "volume.directory_gone",
-                    format!(
-                        "the directory {path} of the volume {} is gone",
-                        name(volume)
-                    ),
-                    format!(
-                        "bring it back from a backup, or mount the disk it is on, as {path}; monopg does not make it anew: PostgreSQL would begin an empty database there"
-                    ),
-                )
-            }
-            Some(_) => {}
+    let all = answers.list(&volumes())?.unwrap_or_default();
+    let claim = claim(answers, spec)?;
+    let mut found = Vec::new();
+    if let Some(volume) = bound(answers, spec)? {
+        let directory = refusals::directory(volume).unwrap_or_default();
+        let elsewhere = refusals::volume_elsewhere(spec, volume);
+        let seen = entries.iter().any(|e| {
+            directory
+                .rsplit_once('/')
+                .is_some_and(|(_, name)| name == e)
+        });
+        if elsewhere.is_none() && facts.get("type") == Some("directory") && !seen {
+            found.push(refusals::directory_missing(volume));
         }
-        if !ours {
-            // A release that is not ours is named by the step `release`; without one the claim is all that is left.
-            let release_there = answers
-                .live(&ObjectRef::new(
-                    "apps/v1",
-                    "StatefulSet",
-                    &spec.namespace,
-                    &values::statefulset_name(&spec.release),
-                ))?
-                .is_some();
-            if !release_there {
-                refuse(
-                    "volume.orphan_claim",
-                    format!("the claim {claim_name} exists without a release that monopg made: it may hold an older database"),
-                    "look what it holds; to keep the data, use another monopg_release and copy it over; delete the claim by hand only if it is not needed".into(),
-                );
-            }
-        }
-        return Ok(all);
-    }
-    for volume in claimed(answers, spec)? {
-        refuse(
-            "volume.orphan",
-            format!(
-                "the volume {} at {} held the data of {claim_name}, whose claim is gone",
-                name(volume),
-                directory(volume).unwrap_or("?")
-            ),
-            format!(
-                "to use that data again, make the claim anew bound to it: k3s kubectl patch pv {0} --type=json -p '[{{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}},{{\"op\":\"remove\",\"path\":\"/spec/claimRef/resourceVersion\"}}]', then create the claim with volumeName: {0}; to begin an empty database instead, delete the volume by hand",
-                name(volume)
-            ),
-        );
-    }
-    let suffix = format!("_{}_{}", spec.namespace, values::pvc_name(&spec.release));
-    let volumes = answers.list(&volumes())?.unwrap_or_default();
-    for entry in entries
-        .iter()
-        .filter(|e| e.starts_with("pvc-") && e.ends_with(&suffix))
-    {
-        let path = format!("{}/{entry}", spec.storage_path);
+        found.extend(elsewhere);
+    } else {
+        found.extend(refusals::orphan_pvs(spec, all, claim));
         // A volume that is being made for the live claim has its directory before its object.
-        let uid = entry
-            .strip_prefix("pvc-")
-            .and_then(|e| e.strip_suffix(&suffix))
-            .unwrap_or_default();
-        let live =
-            claim(answers, spec)?.and_then(|c| c.pointer("/metadata/uid")?.as_str()) == Some(uid);
-        if !live && !volumes.iter().any(|v| directory(v) == Some(&path)) {
-            refuse(
-                "volume.orphan_directory",
-                format!("the directory {path} holds data of {claim_name}, but no volume refers to it"),
-                "move it away (its name tells which claim it belonged to), or make a volume for it by hand; monopg would begin an empty database beside it".into(),
-            );
-        }
+        let uid = claim.and_then(|c| c.pointer("/metadata/uid")?.as_str());
+        let others: Vec<String> = entries
+            .iter()
+            .filter(|e| uid.is_none_or(|uid| !e.starts_with(&format!("pvc-{uid}_"))))
+            .cloned()
+            .collect();
+        found.extend(refusals::orphan_directories(spec, &others, all));
     }
-    Ok(all)
+    // A release that is not ours is named by the step `release`; without one the claim is all that is left.
+    let workload = ObjectRef::new(
+        "apps/v1",
+        "StatefulSet",
+        &spec.namespace,
+        &values::statefulset_name(&spec.release),
+    );
+    if let Some(claim) = claim
+        && !ours
+        && answers.object(&workload)?.is_none()
+    {
+        found.push(refusals::orphan_pvc(spec, claim));
+    }
+    Ok(found)
 }
 
 #[async_trait]

@@ -5,13 +5,13 @@
 
 use serde_json::{Value, json};
 
-use super::plan::{next_revision, secret_of};
-use super::record::{Intent, Record, SCHEMA, Seen, object_list};
+use super::plan::next_revision;
+use super::record::{self, Intent, Record, SCHEMA, Seen, object_list};
 use super::{HISTORY, ID, PAYLOAD, Release, helm};
 use crate::cluster::digest::digest;
 use crate::cluster::drift::{self, FieldDrift};
 use crate::cluster::object::ObjectRef;
-use crate::cluster::release::{self, Revision, Status, history};
+use crate::cluster::release::{self, Revision, newest};
 use crate::cluster::repair::repair;
 use crate::engine::answers::Answers;
 use crate::engine::gather::{self, GatherError, KUBECTL};
@@ -44,20 +44,19 @@ impl Release {
         ctx: &Context<'_>,
         latest: Option<Revision>,
     ) -> Result<(), StepError> {
-        let mut made_with_apply = None;
+        let mut server_side = true;
         if let Some(latest) = &latest {
-            let payload = ask(ctx, &[self.payload_question(latest.revision)])
+            let payload = ask(ctx, &[self.payload_question(latest.version)])
                 .await?
                 .text(PAYLOAD)?;
-            made_with_apply = release::decode(&payload)
-                .ok()
-                .map(|r| r["apply_method"] == "ssa");
+            let (secret, release) = helm::decode(&payload)?;
+            server_side = release.server_side();
             if latest.status.is_pending() {
                 ctx.progress.line(&format!(
                     "revision {} was left {}; marking it failed",
-                    latest.revision, latest.status
+                    latest.version, latest.status
                 ));
-                self.mark_failed(ctx, latest, &payload).await?;
+                self.mark_failed(ctx, latest, &secret).await?;
             }
         }
         let values = self.upload_values(ctx).await?;
@@ -75,7 +74,7 @@ impl Release {
         arguments.extend(["--history-max=10".into(), "--timeout=5m".into()]);
         // Helm 4 applies on the server and stops at a field that somebody else owns, unless told otherwise; on a
         // release that Helm 3 made, which is patched on the client, the same flag is an error.
-        if self.spec.helm.version.major >= 4 && made_with_apply.unwrap_or(true) {
+        if self.spec.helm.version.major >= 4 && server_side {
             arguments.extend(["--server-side=true".into(), "--force-conflicts".into()]);
         }
         helm::run(ctx, &arguments).await
@@ -97,7 +96,7 @@ impl Release {
         &self,
         ctx: &Context<'_>,
         latest: &Revision,
-        payload: &str,
+        secret: &Value,
     ) -> Result<(), StepError> {
         let malformed = |e: release::ReleaseError| StepError::Malformed {
             what: "Helm's record of the release".into(),
@@ -107,29 +106,9 @@ impl Release {
             "left {} by a run that ended; marked failed by monopg run {}",
             latest.status, ctx.run_id
         );
-        let failed =
-            release::with_status(payload, Status::Failed, &description).map_err(malformed)?;
-        let patch =
-            json!({"metadata": {"labels": {"status": "failed"}}, "data": {"release": failed}});
-        let secret = secret_of(&self.spec, latest.revision);
-        let script = format!(
-            "{KUBECTL}kc patch secret -n \"$1\" \"$2\" --field-manager=monopg --type=merge --patch-file=/dev/stdin >/dev/null"
-        );
-        let stdin = Secret::new(patch.to_string().into_bytes());
-        let command = Command::new("mark the revision failed", script)
-            .arg(&self.spec.namespace)
-            .arg(secret.name)
-            .stdin(stdin);
-        let out = ctx.host.run(command).await?;
-        if out.ok() {
-            Ok(())
-        } else {
-            Err(StepError::remote(
-                ID,
-                "could not mark the pending revision as failed",
-                &out,
-            ))
-        }
+        let patch = release::mark_failed(secret, &description).map_err(malformed)?;
+        let object = record::helm_secret(&self.spec.namespace, &self.spec.release, latest.version);
+        self.send_patch(ctx, &object, patch).await
     }
 
     async fn upload_values(&self, ctx: &Context<'_>) -> Result<Vec<String>, StepError> {
@@ -235,14 +214,14 @@ impl Release {
     /// The newest revision and its objects.
     pub(super) async fn current(&self, ctx: &Context<'_>) -> Result<Current, StepError> {
         let text = ask(ctx, &[self.history_question()]).await?.text(HISTORY)?;
-        let Some(revision) = history(&text).into_iter().max_by_key(|r| r.revision) else {
+        let Some(revision) = newest(&text) else {
             return Err(StepError::Problem(Problem::new(
                 ID.0,
                 Exit::NotConverged,
                 "Helm left no release",
             )));
         };
-        let payload = ask(ctx, &[self.payload_question(revision.revision)])
+        let payload = ask(ctx, &[self.payload_question(revision.version)])
             .await?
             .text(PAYLOAD)?;
         Ok(Current {
@@ -292,20 +271,33 @@ impl Release {
             )));
         }
         if repair.patch.is_empty() {
-            return Ok(());
+            Ok(())
+        } else {
+            self.send_patch(ctx, object, repair.patch).await
         }
+    }
+
+    /// A JSON patch, through standard input: it may hold what is in a Secret.
+    async fn send_patch(
+        &self,
+        ctx: &Context<'_>,
+        object: &ObjectRef,
+        patch: Vec<Value>,
+    ) -> Result<(), StepError> {
         let kind = match object.api_version.split_once('/') {
             Some((group, version)) => format!("{}.{version}.{group}", object.kind),
             None => object.kind.clone(),
         };
         let script = format!(
-            "{KUBECTL}[ -z \"$3\" ] || set -- \"$1\" \"$2\" -n \"$3\"; kc patch \"$@\" --field-manager=monopg --type=json --patch-file=/dev/stdin >/dev/null"
+            "{KUBECTL}[ -z \"$3\" ] && set -- \"$1\" \"$2\" || set -- \"$1\" \"$2\" -n \"$3\"
+kc patch \"$@\" --field-manager=monopg --type=json --patch-file=/dev/stdin >/dev/null"
         );
-        let stdin = Secret::new(Value::Array(repair.patch).to_string().into_bytes());
+        let stdin = Secret::new(Value::Array(patch).to_string().into_bytes());
+        let namespace = object.namespace.clone().unwrap_or_default();
         let command = Command::new(format!("mend {object}"), script)
             .arg(kind)
             .arg(&object.name)
-            .arg(object.namespace.clone().unwrap_or_default())
+            .arg(namespace)
             .stdin(stdin);
         let out = ctx.host.run(command).await?;
         if out.ok() {
@@ -348,7 +340,7 @@ impl Release {
             run: ctx.run_id.to_owned(),
             at: jiff::Timestamp::now().to_string(),
             inputs: self.inputs(),
-            revision: current.revision.revision,
+            revision: current.revision.version,
             objects,
         };
         // The list first: a record that names objects nobody asks for would look like missing objects.

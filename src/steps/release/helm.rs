@@ -11,7 +11,7 @@ use super::ID;
 use super::record::UnitResult;
 use crate::cluster::manifest;
 use crate::cluster::object::ObjectRef;
-use crate::cluster::release;
+use crate::cluster::release::Release;
 use crate::engine::step::{Context, StepError};
 use crate::error::{Exit, Problem};
 use crate::host::Command;
@@ -142,19 +142,24 @@ fn tail(mut problem: Problem, log: &str) -> Problem {
     problem
 }
 
-/// The objects of the manifest in a release's payload.
-pub fn objects(payload: &str, namespace: &str) -> Result<Vec<(ObjectRef, Value)>, StepError> {
-    let release = release::decode(payload).map_err(|e| StepError::Malformed {
+/// Helm's record of a revision, out of its Secret as JSON.
+pub fn decode(secret: &str) -> Result<(Value, Release), StepError> {
+    let malformed = |e: Box<dyn std::error::Error + Send + Sync>| StepError::Malformed {
         what: "Helm's record of the release".into(),
-        source: e.into(),
-    })?;
-    parse(
-        release
-            .get("manifest")
-            .and_then(Value::as_str)
-            .unwrap_or_default(),
-        namespace,
-    )
+        source: e,
+    };
+    let secret: Value = serde_json::from_str(secret).map_err(|e| malformed(e.into()))?;
+    let payload = secret
+        .pointer("/data/release")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let release = Release::decode(payload).map_err(|e| malformed(e.into()))?;
+    Ok((secret, release))
+}
+
+/// The objects of the manifest in a revision's Secret.
+pub fn objects(secret: &str, namespace: &str) -> Result<Vec<(ObjectRef, Value)>, StepError> {
+    parse(decode(secret)?.1.manifest(), namespace)
 }
 
 /// The objects of a rendered manifest.
@@ -163,7 +168,7 @@ pub fn parse(manifest: &str, namespace: &str) -> Result<Vec<(ObjectRef, Value)>,
         what: "the rendered manifest".into(),
         source: e.into(),
     };
-    let parsed = yaml::parse("manifest", manifest, yaml::Schema::GoYaml3).map_err(malformed)?;
+    let parsed = yaml::parse("manifest", manifest, yaml::Schema::GoYaml2).map_err(malformed)?;
     let documents: Result<Vec<Value>, _> = parsed
         .documents
         .iter()

@@ -89,7 +89,7 @@ impl Release {
         Query::shell(
             PAYLOAD,
             format!(
-                "kc get secret -n {} {} -o 'jsonpath={{.data.release}}'",
+                "kc get secret -n {} {} -o json",
                 quote(&self.spec.namespace),
                 quote(&name)
             ),

@@ -7,10 +7,11 @@ use super::record::{self, Inputs, Record, Recorded};
 use super::{HISTORY, PAYLOAD, Release, UNIT, helm};
 use crate::cluster::digest::digest;
 use crate::cluster::drift;
-use crate::cluster::release::{Revision, Status, history};
+use crate::cluster::refusals;
+use crate::cluster::release::{Revision, Status, newest};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::step::{Change, StepError};
-use crate::error::{Exit, Problem};
+use crate::error::Problem;
 
 /// What has to be done.
 pub enum Plan {
@@ -52,12 +53,12 @@ impl Release {
             return Ok(self.without_record(&recorded, latest));
         };
         let mut items = match &latest {
-            Some(l) if l.revision == record.revision && l.status == Status::Deployed => Vec::new(),
+            Some(l) if l.version == record.revision && l.status == Status::Deployed => Vec::new(),
             Some(l) if self.finished(&recorded, l) => return Ok(unrecorded(l)),
             Some(l) => vec![change(
                 "Helm revision",
                 Some(describe(l, &recorded, &self.spec)),
-                Some(format!("a revision by monopg, after {}", l.revision)),
+                Some(format!("a revision by monopg, after {}", l.version)),
             )],
             None => vec![change(
                 "release",
@@ -87,13 +88,11 @@ impl Release {
         record: Option<&Record>,
     ) -> Result<Option<Revision>, AnswerError> {
         if answers.shell.contains_key(HISTORY) {
-            return Ok(history(&answers.text(HISTORY)?)
-                .into_iter()
-                .max_by_key(|r| r.revision));
+            return Ok(newest(&answers.text(HISTORY)?));
         }
         // Not asked, because the first look saw the recorded revision deployed and no next one.
         Ok(record.map(|r| Revision {
-            revision: r.revision,
+            version: r.revision,
             status: Status::Deployed,
         }))
     }
@@ -103,7 +102,7 @@ impl Release {
         latest.status == Status::Deployed
             && recorded
                 .intent_of(&self.spec)
-                .is_some_and(|i| i.revision == latest.revision && i.inputs == self.inputs())
+                .is_some_and(|i| i.revision == latest.version && i.inputs == self.inputs())
     }
 
     fn without_record(&self, recorded: &Recorded, latest: Option<Revision>) -> Plan {
@@ -120,17 +119,27 @@ impl Release {
         };
         let intended = recorded
             .intent_of(&self.spec)
-            .is_some_and(|i| i.revision == latest.revision);
+            .is_some_and(|i| i.revision == latest.version);
         match latest.status {
             _ if self.finished(recorded, &latest) => unrecorded(&latest),
-            _ if intended => Plan::Upgrade { items: vec![change(&format!("release {name}"), Some(describe(&latest, recorded, &self.spec)), Some(chart))], latest: Some(latest) },
+            _ if intended => Plan::Upgrade {
+                items: vec![change(
+                    &format!("release {name}"),
+                    Some(describe(&latest, recorded, &self.spec)),
+                    Some(chart),
+                )],
+                latest: Some(latest),
+            },
             // Kept for its history only; there is nothing of it in the cluster.
-            Status::Uninstalled => Plan::Upgrade { items: vec![change(&format!("release {name}"), Some("uninstalled".into()), Some(chart))], latest: Some(latest) },
-            _ => Plan::Foreign(
-                Problem::new("release.foreign", Exit::Refused, format!("the release {name} exists (revision {}, {}) and was not made by monopg", latest.revision, latest.status))
-                    .because(format!("nothing in {} vouches for it", super::paths::STATE))
-                    .hint("choose another monopg_release or monopg_namespace; taking over an existing release is not supported yet"),
-            ),
+            Status::Uninstalled => Plan::Upgrade {
+                items: vec![change(
+                    &format!("release {name}"),
+                    Some("uninstalled".into()),
+                    Some(chart),
+                )],
+                latest: Some(latest),
+            },
+            _ => Plan::Foreign(refusals::foreign_release(&self.spec, &latest, None)),
         }
     }
 
@@ -189,7 +198,7 @@ fn unrecorded(latest: &Revision) -> Plan {
         items: vec![change(
             "the node's record",
             None,
-            Some(format!("revision {}", latest.revision)),
+            Some(format!("revision {}", latest.version)),
         )],
     }
 }
@@ -197,12 +206,12 @@ fn unrecorded(latest: &Revision) -> Plan {
 fn describe(latest: &Revision, recorded: &Recorded, spec: &crate::settings::Spec) -> String {
     let ours = recorded
         .record_of(spec)
-        .is_some_and(|r| r.revision == latest.revision)
+        .is_some_and(|r| r.revision == latest.version)
         || recorded
             .intent_of(spec)
-            .is_some_and(|i| i.revision == latest.revision);
+            .is_some_and(|i| i.revision == latest.version);
     let maker = if ours { "" } else { ", not made by monopg" };
-    format!("{} {}{maker}", latest.revision, latest.status)
+    format!("{} {}{maker}", latest.version, latest.status)
 }
 
 /// What the release is made of, before and after.
@@ -243,10 +252,5 @@ fn differences(old: &Inputs, new: &Inputs) -> Vec<Change> {
 
 /// The revision that Helm will make next.
 pub fn next_revision(latest: Option<&Revision>) -> u64 {
-    latest.map_or(1, |l| l.revision + 1)
-}
-
-/// The Secret of a revision.
-pub fn secret_of(spec: &crate::settings::Spec, revision: u64) -> crate::cluster::object::ObjectRef {
-    record::helm_secret(&spec.namespace, &spec.release, revision)
+    latest.map_or(1, |l| l.version + 1)
 }
