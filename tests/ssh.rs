@@ -669,3 +669,28 @@ async fn this_machine_is_a_host_too() {
     assert_eq!(err, "err\n");
     assert!(reason.is_none());
 }
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_noticed_within_half_a_minute() {
+    let server = Server::start(Setup::default());
+    let text = "kill -STOP $PPID; exec cat";
+    let mut transport = open::open("k3s", &server.connection(), text, &[])
+        .await
+        .unwrap();
+    let begin = Instant::now();
+    let mut out = String::new();
+    let read = tokio::time::timeout(
+        Duration::from_secs(45),
+        transport.stdout.read_to_string(&mut out),
+    )
+    .await;
+    let waited = begin.elapsed();
+    server.kill_sessions();
+    read.expect("noticed").unwrap();
+    assert!(waited < Duration::from_secs(35), "{waited:?}");
+    assert!(waited > Duration::from_secs(20), "{waited:?}");
+    let reason = transport.ending.reason().await.unwrap();
+    assert_eq!(reason.exit(), Exit::Unreachable);
+    let source = std::error::Error::source(&reason).unwrap();
+    assert_eq!(source.to_string(), "Keepalive timeout");
+}

@@ -167,6 +167,16 @@ impl Server {
         std::fs::read_to_string(self.dir().join("log")).unwrap_or_default()
     }
 
+    /// Kills the server's session processes: what was stopped does not end by itself.
+    pub fn kill_sessions(&self) {
+        let parent = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
+            .expect("the server's children");
+        for child in children.split_whitespace() {
+            run(Command::new("kill").args(["-KILL", child]));
+        }
+    }
+
     /// `type base64` of a host key.
     pub fn host_key(&self, kind: &str) -> Option<String> {
         let text = std::fs::read_to_string(self.dir().join(format!("host_{kind}.pub"))).ok()?;
