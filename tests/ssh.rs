@@ -694,3 +694,44 @@ async fn a_server_that_falls_silent_is_noticed_within_half_a_minute() {
     let source = std::error::Error::source(&reason).unwrap();
     assert_eq!(source.to_string(), "Keepalive timeout");
 }
+
+#[tokio::test]
+async fn a_certificate_that_does_not_count_is_refused() {
+    for (sign, why) in [
+        (
+            &["-h", "-n", "127.0.0.1", "-V", "-3d:-1d"][..],
+            "the host certificate has expired",
+        ),
+        (
+            &["-h", "-n", "127.0.0.1", "-V", "+1d:+2d"],
+            "the host certificate is not yet valid",
+        ),
+        (
+            &["-h", "-n", "other"],
+            "the host certificate does not name 127.0.0.1",
+        ),
+        (&["-h"], "the host certificate names no host"),
+        (
+            &["-h", "-n", "127.0.0.1", "-O", "critical:x=y"],
+            "the host certificate has critical options",
+        ),
+    ] {
+        let server = Server::start(Setup {
+            config: "HostCertificate @DIR@/host_ed25519-cert.pub",
+            sign: Some(sign),
+            ..Setup::default()
+        });
+        let ca = std::fs::read_to_string(server.dir().join("ca.pub")).unwrap();
+        server.known_hosts(&format!("@cert-authority * {ca}"));
+        let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
+        let text = host_key_error(&server, error);
+        assert!(text.contains(why), "{why}: {text}");
+        // The key itself may still be known.
+        let key = server.host_key("ed25519").unwrap();
+        server.known_hosts(&format!(
+            "@cert-authority * {ca}[127.0.0.1]:{} {key}\n",
+            server.port
+        ));
+        ssh::connect("k3s", &server.connection()).await.unwrap();
+    }
+}

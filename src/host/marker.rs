@@ -205,8 +205,12 @@ impl Behind {
                 return Poll::Ready(Ok(()));
             }
             seen.stdout.extend_from_slice(buf.filled());
-            if let Some(end) = find(&seen.stdout, &self.nonce) {
-                self.rest = seen.stdout.split_off(end);
+            // Only the new bytes, and as many before them as a marker that was cut may have.
+            let from =
+                (seen.stdout.len() - buf.filled().len()).saturating_sub(self.nonce.len() + 32);
+            let new = seen.stdout.get(from..).unwrap_or_default();
+            if let Some(end) = find(new, &self.nonce) {
+                self.rest = seen.stdout.split_off(from + end);
                 self.stage.send_replace(Stage::Running);
             } else if seen.stdout.len() > NOISE {
                 self.stage.send_replace(Stage::Noise);

@@ -14,6 +14,8 @@ pub struct Setup {
     pub config: &'static str,
     /// Types of the host keys; none = ed25519 only.
     pub host_keys: &'static [&'static str],
+    /// How the authority signs the first host key; none = well.
+    pub sign: Option<&'static [&'static str]>,
     /// What stands in the account's authorized_keys before the key, as `command="…" `.
     pub key_options: String,
 }
@@ -124,7 +126,8 @@ impl Server {
         // An authority of the test's own that vouches for the first key.
         Keygen::ed25519(&at, "ca");
         run(Command::new("ssh-keygen")
-            .args(["-q", "-s", "ca", "-I", "host", "-h", "-n", "127.0.0.1"])
+            .args(["-q", "-s", "ca", "-I", "host"])
+            .args(setup.sign.unwrap_or(&["-h", "-n", "127.0.0.1"]))
             .arg(format!("host_{}.pub", types[0]))
             .current_dir(&at));
         // sshd wants it, and nobody made it where systemd does not run.
