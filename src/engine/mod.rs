@@ -5,6 +5,7 @@
 pub mod answers;
 pub mod emit;
 pub mod event;
+pub mod event_table;
 pub mod gather;
 pub mod query;
 pub mod run;

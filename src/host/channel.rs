@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use super::transport::{Ending, RoundTrips, Transport};
 use super::{Command, Host, HostError, Output, Upload};
 use crate::secrets::Secret;
+use crate::settings::Connection;
 
 /// The helper that runs on the host.
 pub const HELPER: &str = include_str!("helper.sh");
@@ -84,6 +85,13 @@ pub fn nonce() -> Result<String, HostError> {
 }
 
 impl Channel {
+    /// Opens the channel to a host: connects, becomes root where that is wanted, starts the helper.
+    pub async fn open(name: &str, connection: &Connection) -> Result<Self, HostError> {
+        let nonce = nonce()?;
+        let transport = super::open::open(name, connection, HELPER, &[&nonce]).await?;
+        Ok(Channel::new(name, &nonce, transport))
+    }
+
     /// Speaks to a helper that was started with the given nonce over the given streams.
     pub fn new(name: &str, nonce: &str, transport: Transport) -> Self {
         let shared = Arc::new(Shared {
@@ -174,6 +182,7 @@ impl Channel {
     }
 
     async fn lost(&self, during: &str) -> HostError {
+        // The layers below know better why: sudo's refusal, a broken connection.
         if let Some(reason) = self.shared.ending.reason().await {
             return reason;
         }
@@ -547,7 +556,7 @@ impl Channel {
 
 const OPEN: &str = r#"
 set -e
-mkdir -p -m 0755 -- "$1"
+(umask 022; mkdir -p -- "$1")
 rm -f -- "$1"/.monopg-upload.*
 set -C
 : >"$2"

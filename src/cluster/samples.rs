@@ -1,0 +1,132 @@
+//! Objects for tests, as the chart renders them and as the API server gives them back.
+//!
+//! Tests only. One reason: several tests look at the same objects from different sides.
+
+use serde_json::{Value, json};
+
+/// The database as the chart renders it.
+pub fn rendered_statefulset() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": "postgresql", "labels": {"app.kubernetes.io/name": "postgresql"}},
+        "spec": {
+            "replicas": 1, "serviceName": "postgresql-hl",
+            "selector": {"matchLabels": {"app.kubernetes.io/name": "postgresql"}},
+            "template": {
+                "metadata": {"labels": {"app.kubernetes.io/name": "postgresql"}},
+                "spec": {
+                    "automountServiceAccountToken": false, "hostNetwork": false, "hostIPC": false,
+                    "affinity": {"podAffinity": null, "nodeAffinity": null},
+                    "securityContext": {"fsGroup": 1001, "supplementalGroups": [], "sysctls": []},
+                    "containers": [{
+                        "name": "postgresql", "image": "docker.io/bitnami/postgresql:17",
+                        "env": [{"name": "PGDATA", "value": "/bitnami/postgresql/data"}],
+                        "ports": [{"name": "tcp-postgresql", "containerPort": 5432}],
+                        "securityContext": {"seLinuxOptions": {}, "capabilities": {"drop": ["ALL"]}},
+                        "resources": {"limits": {"cpu": "0.15", "memory": "192Mi"}, "requests": {}},
+                        "livenessProbe": {"initialDelaySeconds": 0, "periodSeconds": 10, "exec": {"command": ["pg_isready"]}},
+                        "volumeMounts": [{"name": "data", "mountPath": "/bitnami/postgresql"}],
+                    }],
+                    "volumes": [{"name": "empty-dir", "emptyDir": {}}],
+                },
+            },
+            "volumeClaimTemplates": [{
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "local-path"},
+            }],
+        },
+    })
+}
+
+/// As the API server gives it back.
+pub fn live_statefulset() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {
+            "name": "postgresql", "namespace": "data", "uid": "u1", "generation": 1, "resourceVersion": "7",
+            "labels": {"app.kubernetes.io/name": "postgresql", "app.kubernetes.io/managed-by": "Helm"},
+            "annotations": {"meta.helm.sh/release-name": "postgresql"},
+            "managedFields": [
+                {"manager": "helm", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {"f:replicas": {}}}},
+            ],
+        },
+        "spec": {
+            "replicas": 1, "serviceName": "postgresql-hl", "podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10,
+            "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+            "selector": {"matchLabels": {"app.kubernetes.io/name": "postgresql"}},
+            "template": {
+                "metadata": {"creationTimestamp": null, "labels": {"app.kubernetes.io/name": "postgresql"}},
+                "spec": {
+                    "automountServiceAccountToken": false, "dnsPolicy": "ClusterFirst", "restartPolicy": "Always",
+                    "affinity": {}, "schedulerName": "default-scheduler", "terminationGracePeriodSeconds": 30,
+                    "securityContext": {"fsGroup": 1001},
+                    "containers": [{
+                        "name": "postgresql", "image": "docker.io/bitnami/postgresql:17", "imagePullPolicy": "IfNotPresent",
+                        "env": [{"name": "PGDATA", "value": "/bitnami/postgresql/data"}],
+                        "ports": [{"name": "tcp-postgresql", "containerPort": 5432, "protocol": "TCP"}],
+                        "securityContext": {"seLinuxOptions": {}, "capabilities": {"drop": ["ALL"]}},
+                        "resources": {"limits": {"cpu": "150m", "memory": "192Mi"}},
+                        "livenessProbe": {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3, "exec": {"command": ["pg_isready"]}},
+                        "volumeMounts": [{"name": "data", "mountPath": "/bitnami/postgresql"}],
+                        "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+                    }],
+                    "volumes": [{"name": "empty-dir", "emptyDir": {}}],
+                },
+            },
+            "volumeClaimTemplates": [{
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"creationTimestamp": null, "name": "data"},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}, "storageClassName": "local-path", "volumeMode": "Filesystem"},
+                "status": {"phase": "Pending"},
+            }],
+        },
+        "status": {"replicas": 1},
+    })
+}
+
+/// Its Service as rendered.
+pub fn rendered_service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "postgresql"},
+        "spec": {
+            "type": "ClusterIP", "sessionAffinity": "None", "clusterIP": "",
+            "ports": [{"name": "tcp-postgresql", "port": 5432, "targetPort": "tcp-postgresql", "nodePort": null}],
+            "selector": {"app.kubernetes.io/name": "postgresql"},
+        },
+    })
+}
+
+/// And as the API server keeps it.
+pub fn live_service() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "postgresql", "namespace": "data", "uid": "u2", "managedFields": []},
+        "spec": {
+            "type": "ClusterIP", "sessionAffinity": "None", "clusterIP": "10.43.1.2", "clusterIPs": ["10.43.1.2"],
+            "internalTrafficPolicy": "Cluster", "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+            "ports": [{"name": "tcp-postgresql", "port": 5432, "protocol": "TCP", "targetPort": "tcp-postgresql"}],
+            "selector": {"app.kubernetes.io/name": "postgresql"},
+        },
+        "status": {"loadBalancer": {}},
+    })
+}
+
+/// Its NetworkPolicy as rendered.
+pub fn rendered_policy() -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "postgresql-monopg", "namespace": "data"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "postgresql"}}, "policyTypes": ["Ingress"],
+            "ingress": [{"ports": [{"port": 5432}], "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "apps"}}}]}],
+        },
+    })
+}
+
+/// And as the API server keeps it.
+pub fn live_policy() -> Value {
+    let mut live = rendered_policy();
+    live["metadata"]["uid"] = json!("u3");
+    live["metadata"]["managedFields"] = json!([]);
+    live["spec"]["ingress"][0]["ports"][0]["protocol"] = json!("TCP");
+    live
+}
