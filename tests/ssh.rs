@@ -14,7 +14,7 @@ use monopg::error::Exit;
 use monopg::host::process::{End, Process};
 use monopg::host::transport::Transport;
 use monopg::host::{HostError, open, ssh};
-use ssh_support::{Keygen, Server, Setup};
+use ssh_support::{Agent, Keygen, Server, Setup};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// Everything that a process says on its streams.
@@ -162,4 +162,576 @@ async fn nobody_listening_is_unreachable() {
         .await
         .unwrap_err();
     assert!(matches!(error, HostError::Unreachable { .. }), "{error:?}");
+}
+
+/// The text of a host key error without what changes from run to run.
+fn host_key_error(server: &Server, error: HostError) -> String {
+    assert_eq!(error.exit(), Exit::HostKey);
+    let HostError::HostKey { what, hints } = error else {
+        panic!("{error:?}")
+    };
+    let mut text = what;
+    for hint in hints {
+        text.push_str("\nhint: ");
+        text.push_str(&hint);
+    }
+    for kind in ["ed25519", "ecdsa", "rsa", "other"] {
+        if let Some(print) = server.fingerprint(kind) {
+            text = text.replace(&print, &format!("<{kind}>"));
+        }
+    }
+    text.replace(&server.dir().display().to_string(), "<dir>")
+        .replace(&server.port.to_string(), "<port>")
+}
+
+#[tokio::test]
+async fn an_unknown_host_key_is_refused_with_what_to_type() {
+    let server = Server::start(Setup::default());
+    server.known_hosts("");
+    let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
+    insta::assert_snapshot!(host_key_error(&server, error), @r"
+    the host key of [127.0.0.1]:<port> is unknown: ED25519 <ed25519>
+    hint: compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+    hint: then: ssh-keyscan -p <port> 127.0.0.1 >> <dir>/known_hosts
+    hint: or pin it in the inventory: monopg_host_key: <ed25519>
+    ");
+    assert_eq!(
+        std::fs::read_to_string(server.dir().join("known_hosts")).unwrap(),
+        ""
+    );
+}
+
+#[tokio::test]
+async fn a_changed_host_key_is_refused_even_if_new_ones_are_accepted() {
+    let server = Server::start(Setup::default());
+    Keygen::ed25519(server.dir(), "host_other");
+    let key = server.host_key("other").unwrap();
+    let text = format!("# a comment\n[127.0.0.1]:{} {key}\n", server.port);
+    server.known_hosts(&text);
+    for strict in ["yes", "ask", "accept-new", "no"] {
+        let mut connection = server.connection();
+        connection
+            .ssh_args
+            .extend(["-o".into(), format!("StrictHostKeyChecking={strict}")]);
+        let error = ssh::connect("k3s", &connection).await.unwrap_err();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(host_key_error(&server, error), @r"
+    the host key of [127.0.0.1]:<port> has changed: it is ED25519 <ed25519>, but <dir>/known_hosts:2 says ED25519 <other>
+    hint: somebody may be in between: find out on the host's console whether it was reinstalled
+    hint: only if it was: ssh-keygen -f <dir>/known_hosts -R '[127.0.0.1]:<port>'
+    ");
+        }
+    }
+    assert_eq!(
+        std::fs::read_to_string(server.dir().join("known_hosts")).unwrap(),
+        text
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_host_key_is_refused_even_if_it_is_pinned() {
+    let server = Server::start(Setup::default());
+    let key = server.host_key("ed25519").unwrap();
+    server.known_hosts(&format!(
+        "[127.0.0.1]:{} {key}\n@revoked * {key}\n",
+        server.port
+    ));
+    let mut connection = server.connection();
+    for pin in [None, server.fingerprint("ed25519")] {
+        connection.host_key = pin;
+        let error = ssh::connect("k3s", &connection).await.unwrap_err();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(host_key_error(&server, error), @r"
+    the host key of [127.0.0.1]:<port> is revoked by <dir>/known_hosts:2: ED25519 <ed25519>
+    hint: whoever has this key may be an attacker: give the host a new key
+    ");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pin_stands_in_for_known_hosts() {
+    let server = Server::start(Setup::default());
+    server.known_hosts("");
+    let mut connection = server.connection();
+    connection.host_key = server.fingerprint("ed25519");
+    ssh::connect("k3s", &connection).await.unwrap();
+    connection.host_key = Some("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".into());
+    let error = ssh::connect("k3s", &connection).await.unwrap_err();
+    insta::assert_snapshot!(host_key_error(&server, error), @r"
+    the host key of [127.0.0.1]:<port> is ED25519 <ed25519>, but monopg_host_key says SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
+    hint: compare on the host's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
+    ");
+}
+
+#[tokio::test]
+async fn a_new_host_key_is_added_once_when_that_is_wanted() {
+    let server = Server::start(Setup::default());
+    server.known_hosts("# without a line end");
+    let mut connection = server.connection();
+    connection.ssh_args.extend(
+        [
+            "-oStrictHostKeyChecking=accept-new",
+            "-o",
+            "HashKnownHosts yes",
+        ]
+        .map(str::to_owned),
+    );
+    for _ in 0..2 {
+        ssh::connect("k3s", &connection).await.unwrap();
+    }
+    let text = std::fs::read_to_string(server.dir().join("known_hosts")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[1].starts_with("|1|"), "{text}");
+    // OpenSSH finds it too.
+    let found = ssh_support::run(
+        std::process::Command::new("ssh-keygen")
+            .args(["-F", &format!("[127.0.0.1]:{}", server.port), "-f"])
+            .arg(server.dir().join("known_hosts")),
+    );
+    assert!(found.contains("ssh-ed25519"), "{found}");
+}
+
+#[tokio::test]
+async fn names_hashed_by_openssh_are_found() {
+    let server = Server::start(Setup::default());
+    ssh_support::run(
+        std::process::Command::new("ssh-keygen")
+            .args(["-q", "-H", "-f"])
+            .arg(server.dir().join("known_hosts")),
+    );
+    let text = std::fs::read_to_string(server.dir().join("known_hosts")).unwrap();
+    assert!(text.starts_with("|1|"), "{text}");
+    ssh::connect("k3s", &server.connection()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_key_that_is_known_is_asked_for() {
+    let server = Server::start(Setup {
+        host_keys: &["ed25519", "ecdsa", "rsa"],
+        ..Setup::default()
+    });
+    for kind in ["ecdsa", "rsa", "ed25519"] {
+        server.know(kind);
+        ssh::connect("k3s", &server.connection())
+            .await
+            .unwrap_or_else(|e| panic!("{kind}: {e}"));
+    }
+    // Another type than the known one is a change, not something new.
+    server.know("ecdsa");
+    let mut connection = server.connection();
+    connection
+        .ssh_args
+        .push("-oHostKeyAlgorithms=ssh-ed25519".into());
+    let error = ssh::connect("k3s", &connection).await.unwrap_err();
+    assert!(host_key_error(&server, error).contains(
+        "has changed: it is ED25519 <ed25519>, but <dir>/known_hosts:1 says ECDSA <ecdsa>"
+    ));
+}
+
+#[tokio::test]
+async fn a_certified_host_key_is_trusted_through_its_authority() {
+    let server = Server::start(Setup {
+        config: "HostCertificate @DIR@/host_ed25519-cert.pub",
+        ..Setup::default()
+    });
+    let authority = |name: &str| {
+        let text = std::fs::read_to_string(server.dir().join(name)).unwrap();
+        server.known_hosts(&format!("@cert-authority * {text}"));
+    };
+    authority("ca.pub");
+    ssh::connect("k3s", &server.connection()).await.unwrap();
+    authority("id.pub");
+    let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
+    assert!(host_key_error(&server, error).contains("is unknown"));
+}
+
+#[tokio::test]
+async fn an_alias_stands_in_for_the_name() {
+    let server = Server::start(Setup::default());
+    let key = server.host_key("ed25519").unwrap();
+    server.known_hosts(&format!("the-node {key}\n"));
+    let mut connection = server.connection();
+    ssh::connect("k3s", &connection).await.unwrap_err();
+    connection.ssh_args.push("-oHostKeyAlias=the-node".into());
+    ssh::connect("k3s", &connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_kind_of_key_logs_in() {
+    let server = Server::start(Setup::default());
+    for (name, args) in [
+        ("rsa", &["-t", "rsa", "-b", "2048"][..]),
+        ("ecdsa", &["-t", "ecdsa", "-b", "384"]),
+        ("rsa_pem", &["-t", "rsa", "-b", "2048", "-m", "PEM"]),
+        ("ecdsa_pem", &["-t", "ecdsa", "-m", "PEM"]),
+        ("rsa_pkcs8", &["-t", "rsa", "-b", "2048", "-m", "PKCS8"]),
+        ("ecdsa_pkcs8", &["-t", "ecdsa", "-m", "PKCS8"]),
+    ] {
+        let key = Keygen::make(server.dir(), name, &[args, &["-N", ""]].concat());
+        server.authorize(name);
+        let mut connection = server.connection();
+        connection.private_key = Some(key);
+        ssh::connect("k3s", &connection)
+            .await
+            .unwrap_or_else(|e| panic!("{name}: {e:?}"));
+    }
+}
+
+#[tokio::test]
+async fn every_identity_that_did_not_do_is_named_with_its_reason() {
+    let server = Server::start(Setup {
+        config: "PasswordAuthentication yes",
+        ..Setup::default()
+    });
+    let dir = server.dir();
+    Keygen::make(dir, "locked", &["-t", "ed25519", "-N", "secret"]);
+    Keygen::ed25519(dir, "open");
+    std::fs::set_permissions(
+        dir.join("open"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
+    std::fs::write(dir.join("broken"), "no key").unwrap();
+    std::fs::set_permissions(
+        dir.join("broken"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o600),
+    )
+    .unwrap();
+    Keygen::ed25519(dir, "stranger");
+    let mut connection = server.connection();
+    connection.private_key = Some(dir.join("locked"));
+    for name in ["open", "missing", "broken", "stranger"] {
+        connection
+            .ssh_args
+            .extend(["-i".into(), dir.join(name).display().to_string()]);
+    }
+    connection.password = Some("wrong".into());
+    let error = ssh::connect("k3s", &connection).await.unwrap_err();
+    let HostError::Authentication { tried, .. } = error else {
+        panic!("{error:?}")
+    };
+    let text = tried
+        .join("\n")
+        .replace(&dir.display().to_string(), "<dir>")
+        .replace(&server.fingerprint_of("stranger"), "<print>");
+    insta::assert_snapshot!(text, @r"
+    <dir>/locked: skipped, it is encrypted (ssh-add <dir>/locked)
+    <dir>/open: skipped, others may read it (mode 0644; chmod 600 <dir>/open)
+    <dir>/missing: skipped, there is no such file
+    <dir>/broken: skipped, it is not a key that can be read: Could not read key
+    <dir>/stranger (ED25519 <print>): refused
+    password: refused
+    ");
+}
+
+#[tokio::test]
+async fn too_many_keys_are_said_to_be_too_many() {
+    let server = Server::start(Setup {
+        config: "MaxAuthTries 2",
+        ..Setup::default()
+    });
+    let mut connection = server.connection();
+    connection.private_key = None;
+    for n in 0..4 {
+        let key = Keygen::ed25519(server.dir(), &format!("stranger{n}"));
+        connection
+            .ssh_args
+            .extend(["-i".into(), key.display().to_string()]);
+    }
+    let error = ssh::connect("k3s", &connection).await.unwrap_err();
+    let HostError::Authentication { tried, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert!(
+        tried
+            .iter()
+            .any(|t| t.contains("too many authentication failures")),
+        "{tried:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_agent_s_key_is_used_the_configured_one_first() {
+    let server = Server::start(Setup {
+        // The right key must come within the first two.
+        config: "MaxAuthTries 2",
+        ..Setup::default()
+    });
+    let agent = Agent::start(server.dir());
+    for n in 0..4 {
+        agent.add(&Keygen::ed25519(server.dir(), &format!("stranger{n}")));
+    }
+    agent.add(&server.dir().join("id"));
+    // Only the public part is on the disk, as with a key that lives in the agent alone.
+    std::fs::remove_file(server.dir().join("id")).unwrap();
+    let mut connection = server.connection();
+    connection.ssh_args[5] = format!("IdentityAgent={}", agent.socket.display());
+    ssh::connect("k3s", &connection).await.unwrap();
+    connection.private_key = Some(server.dir().join("nothing"));
+    connection.ssh_args.push("-oIdentitiesOnly=yes".into());
+    let error = ssh::connect("k3s", &connection).await.unwrap_err();
+    let HostError::Authentication { tried, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(tried.len(), 2, "{tried:?}");
+    assert!(tried[0].ends_with("nothing: skipped, there is no such file"));
+}
+
+#[tokio::test]
+async fn a_password_is_given_only_when_there_is_one() {
+    let server = Server::start(Setup {
+        config: "PasswordAuthentication yes\nPubkeyAuthentication no",
+        ..Setup::default()
+    });
+    let mut connection = server.connection();
+    connection.private_key = None;
+    connection
+        .ssh_args
+        .push("-oIdentityFile=/nonexistent".into());
+    let tried = |error: HostError| match error {
+        HostError::Authentication { tried, .. } => tried.join("\n"),
+        other => panic!("{other:?}"),
+    };
+    let error = ssh::connect("k3s", &connection).await.unwrap_err();
+    insta::assert_snapshot!(tried(error), @r"
+    /nonexistent: skipped, there is no such file
+    password: not tried, none is given (ansible_password)
+    ");
+    connection.password = Some("hunter22".into());
+    let error = ssh::connect("k3s", &connection).await.unwrap_err();
+    assert!(!format!("{error:?}").contains("hunter22"));
+    insta::assert_snapshot!(tried(error), @r"
+    /nonexistent: skipped, there is no such file
+    password: refused
+    ");
+}
+
+#[tokio::test]
+async fn banners_and_chatty_shells_are_skipped() {
+    let server = Server::start(Setup {
+        config: "Banner @DIR@/banner",
+        // What a login script would print; then what was asked for.
+        key_options: r#"command="printf 'Welcome!\nno end of line'; echo oops >&2; eval \"$SSH_ORIGINAL_COMMAND\"""#
+            .into(),
+        ..Setup::default()
+    });
+    let transport = open::open(
+        "k3s",
+        &server.connection(),
+        "echo \"$1\"; exec cat",
+        &["one"],
+    )
+    .await
+    .unwrap();
+    let (out, err, reason) = script(transport, b"two").await;
+    assert_eq!(out, "one\ntwo");
+    assert_eq!(err, "oops\n");
+    assert!(reason.is_none());
+}
+
+#[tokio::test]
+async fn a_shell_without_end_is_cut_short() {
+    let server = Server::start(Setup {
+        key_options: r#"command="yes Welcome""#.into(),
+        ..Setup::default()
+    });
+    let mut transport = open::open("k3s", &server.connection(), "true", &[])
+        .await
+        .unwrap();
+    let mut out = Vec::new();
+    transport.stdout.read_to_end(&mut out).await.unwrap_err();
+    assert_eq!(out, b"");
+    let reason = transport.ending.reason().await.unwrap();
+    assert_eq!(
+        reason.to_string(),
+        "the login shell prints more than 64 KiB before it runs a command"
+    );
+}
+
+#[tokio::test]
+async fn a_login_without_a_shell_is_explained() {
+    let server = Server::start(Setup {
+        key_options: r#"command="echo 'This account is currently not available.'; exit 1""#.into(),
+        ..Setup::default()
+    });
+    let transport = open::open("k3s", &server.connection(), "true", &[])
+        .await
+        .unwrap();
+    let (out, _, reason) = script(transport, b"data").await;
+    assert_eq!(out, "");
+    let HostError::Failed { what, status, tail } = reason.unwrap() else {
+        panic!("another reason")
+    };
+    assert_eq!(
+        (what.as_str(), status, tail.as_str()),
+        (
+            "starting a shell as root",
+            1,
+            "This account is currently not available."
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_sessions_is_a_protocol_error() {
+    let server = Server::start(Setup {
+        config: "MaxSessions 0",
+        ..Setup::default()
+    });
+    let session = ssh::connect("k3s", &server.connection()).await.unwrap();
+    let error = session.exec("true").await.unwrap_err();
+    assert!(matches!(error, HostError::Protocol { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_signal_is_an_exit_status() {
+    let server = Server::start(Setup::default());
+    let session = ssh::connect("k3s", &server.connection()).await.unwrap();
+    let process = session.exec("kill -TERM $$").await.unwrap();
+    let (_, _, end) = all(process, b"").await;
+    assert_eq!(exited(&end), 143);
+}
+
+#[tokio::test]
+async fn dropping_the_transport_ends_the_remote_process() {
+    let server = Server::start(Setup::default());
+    let gone = server.dir().join("gone");
+    let text = format!("echo up; cat >/dev/null; echo > '{}'", gone.display());
+    let mut transport = open::open("k3s", &server.connection(), &text, &[])
+        .await
+        .unwrap();
+    let mut line = [0; 3];
+    transport.stdout.read_exact(&mut line).await.unwrap();
+    drop(transport);
+    let begin = Instant::now();
+    while !gone.exists() {
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_says_so() {
+    let server = Server::start(Setup::default());
+    let mut transport = open::open(
+        "k3s",
+        &server.connection(),
+        "kill -KILL $PPID; exec cat",
+        &[],
+    )
+    .await
+    .unwrap();
+    let mut out = Vec::new();
+    transport.stdout.read_to_end(&mut out).await.unwrap();
+    assert_eq!(out, b"");
+    let reason = transport.ending.reason().await;
+    assert!(
+        matches!(reason, None | Some(HostError::Protocol { .. })),
+        "{reason:?}"
+    );
+}
+
+#[tokio::test]
+async fn without_sudo_on_the_host_the_reason_is_privilege() {
+    let server = Server::start(Setup::default());
+    let mut connection = server.connection();
+    // The test's login is root, which never escalates: a command line with another sudo shows what a host without it says.
+    connection.become_root.exe = "/nonexistent/sudo".into();
+    let command = monopg::host::sudo::command("true", &connection.become_root, "abc").unwrap();
+    let session = ssh::connect("k3s", &connection).await.unwrap();
+    let process = session.exec(&open::for_any_shell(&command)).await.unwrap();
+    let (_, err, end) = all(process, b"").await;
+    assert_eq!(exited(&end), 127);
+    let error = monopg::host::sudo::explain(&err, Some(127), "ops");
+    assert_eq!(error.exit(), Exit::Privilege);
+    assert_eq!(error.to_string(), "there is no sudo on the host");
+}
+
+#[tokio::test]
+async fn this_machine_is_a_host_too() {
+    let mut connection = ssh_support::connection(1);
+    connection.via = monopg::settings::spec::Via::Local;
+    connection.become_root.enabled = false;
+    let data = "x".repeat(300_000);
+    let transport = open::open(
+        "k3s",
+        &connection,
+        "echo \"$1!\"; echo err >&2; exec cat",
+        &["a"],
+    )
+    .await
+    .unwrap();
+    assert_eq!(transport.round_trips.get(), 0);
+    let (out, err, reason) = script(transport, data.as_bytes()).await;
+    assert!(out == format!("a!\n{data}"));
+    assert_eq!(err, "err\n");
+    assert!(reason.is_none());
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_noticed_within_half_a_minute() {
+    let server = Server::start(Setup::default());
+    let text = "kill -STOP $PPID; exec cat";
+    let mut transport = open::open("k3s", &server.connection(), text, &[])
+        .await
+        .unwrap();
+    let begin = Instant::now();
+    let mut out = String::new();
+    let read = tokio::time::timeout(
+        Duration::from_secs(45),
+        transport.stdout.read_to_string(&mut out),
+    )
+    .await;
+    let waited = begin.elapsed();
+    server.kill_sessions();
+    read.expect("noticed").unwrap();
+    assert!(waited < Duration::from_secs(35), "{waited:?}");
+    assert!(waited > Duration::from_secs(20), "{waited:?}");
+    let reason = transport.ending.reason().await.unwrap();
+    assert_eq!(reason.exit(), Exit::Unreachable);
+    let source = std::error::Error::source(&reason).unwrap();
+    assert_eq!(source.to_string(), "Keepalive timeout");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_count_is_refused() {
+    for (sign, why) in [
+        (
+            &["-h", "-n", "127.0.0.1", "-V", "-3d:-1d"][..],
+            "the host certificate has expired",
+        ),
+        (
+            &["-h", "-n", "127.0.0.1", "-V", "+1d:+2d"],
+            "the host certificate is not yet valid",
+        ),
+        (
+            &["-h", "-n", "other"],
+            "the host certificate does not name 127.0.0.1",
+        ),
+        (&["-h"], "the host certificate names no host"),
+        (
+            &["-h", "-n", "127.0.0.1", "-O", "critical:x=y"],
+            "the host certificate has critical options",
+        ),
+    ] {
+        let server = Server::start(Setup {
+            config: "HostCertificate @DIR@/host_ed25519-cert.pub",
+            sign: Some(sign),
+            ..Setup::default()
+        });
+        let ca = std::fs::read_to_string(server.dir().join("ca.pub")).unwrap();
+        server.known_hosts(&format!("@cert-authority * {ca}"));
+        let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
+        let text = host_key_error(&server, error);
+        assert!(text.contains(why), "{why}: {text}");
+        // The key itself may still be known.
+        let key = server.host_key("ed25519").unwrap();
+        server.known_hosts(&format!(
+            "@cert-authority * {ca}[127.0.0.1]:{} {key}\n",
+            server.port
+        ));
+        ssh::connect("k3s", &server.connection()).await.unwrap();
+    }
 }

@@ -198,9 +198,9 @@ impl KnownHosts {
             && let Some(bare) = target.bare_lookup()
         {
             // Only a key that is known counts here; a different key of port 22 says nothing about this port.
-            match self.judge_key_as(&bare, key) {
-                known @ (Verdict::Known(_) | Verdict::Revoked(_)) => return known,
-                _ => {}
+            let bare = self.judge_key_as(&bare, key);
+            if matches!(bare, Verdict::Known(_) | Verdict::Revoked(_)) {
+                return bare;
             }
         }
         verdict

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
-
 use std::path::{Path, PathBuf};
 
 use russh::keys::ssh_key::PublicKey;

@@ -2,9 +2,14 @@
 //!
 //! May depend on the process. One reason: `ansible_connection: local` is a way like any other.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::pin::Pin;
 use std::process::Stdio;
+use std::task::{Context, Poll};
 
+use tokio::io::AsyncWrite;
+use tokio::process::ChildStdin;
 use tokio::sync::oneshot;
 
 use super::HostError;
@@ -20,9 +25,37 @@ impl Drop for Guard {
     }
 }
 
+/// A pipe whose shutting down is EOF: tokio's own closes only when it is dropped.
+struct Input(Option<ChildStdin>);
+
+impl AsyncWrite for Input {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Some(pipe) => Pin::new(pipe).poll_write(cx, buf),
+            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Some(pipe) => Pin::new(pipe).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0 = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// Runs a POSIX sh script as the current user.
 pub fn spawn(script: &str) -> Result<Process, HostError> {
-    fn unreachable(source: std::io::Error) -> HostError {
+    fn unreachable(source: io::Error) -> HostError {
         HostError::Unreachable {
             address: "/bin/sh on this machine".into(),
             source,
@@ -57,7 +90,7 @@ pub fn spawn(script: &str) -> Result<Process, HostError> {
         let _ = tell.send(end);
     });
     Ok(Process {
-        stdin: Box::new(stdin),
+        stdin: Box::new(Input(Some(stdin))),
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
         round_trips: RoundTrips::default(),

@@ -205,8 +205,12 @@ impl Behind {
                 return Poll::Ready(Ok(()));
             }
             seen.stdout.extend_from_slice(buf.filled());
-            if let Some(end) = find(&seen.stdout, &self.nonce) {
-                self.rest = seen.stdout.split_off(end);
+            // Only the new bytes, and as many before them as a marker that was cut may have.
+            let from =
+                (seen.stdout.len() - buf.filled().len()).saturating_sub(self.nonce.len() + 32);
+            let new = seen.stdout.get(from..).unwrap_or_default();
+            if let Some(end) = find(new, &self.nonce) {
+                self.rest = seen.stdout.split_off(from + end);
                 self.stage.send_replace(Stage::Running);
             } else if seen.stdout.len() > NOISE {
                 self.stage.send_replace(Stage::Noise);
@@ -234,5 +238,81 @@ impl AsyncRead for Behind {
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::host::transport::RoundTrips;
+
+    /// A process that says this and ends with a status.
+    fn process(stdout: impl AsyncRead + Send + Unpin + 'static, stderr: &str, end: End) -> Process {
+        Process {
+            stdin: Box::new(tokio::io::sink()),
+            stdout: Box::new(stdout),
+            stderr: Box::new(Cursor::new(stderr.as_bytes().to_vec())),
+            round_trips: RoundTrips::default(),
+            keep: Box::new(()),
+            ended: Box::pin(std::future::ready(end)),
+        }
+    }
+
+    async fn read(process: Process) -> (io::Result<String>, String, Option<String>) {
+        let explain: Explain = Box::new(|stderr, stdout, status| {
+            HostError::Unsupported(format!("{stderr}|{stdout}|{status:?}"))
+        });
+        let mut t = expect(process, "abc", explain);
+        let (mut out, mut err) = (String::new(), String::new());
+        let read = t.stdout.read_to_string(&mut out).await;
+        t.stderr.read_to_string(&mut err).await.unwrap();
+        let reason = t.ending.reason().await.map(|e| e.to_string());
+        (read.map(|_| out), err, reason)
+    }
+
+    #[tokio::test]
+    async fn the_script_s_output_begins_behind_the_marker() {
+        let pieces = Cursor::new("Welcome\nMONOPG-READY ab MONOP")
+            .chain(Cursor::new("G-READY abc"))
+            .chain(Cursor::new("\none\n"))
+            .chain(Cursor::new("MONOPG-READY abc\n"));
+        let (out, err, reason) = read(process(pieces, "words", End::Exited(3))).await;
+        assert_eq!(out.unwrap(), "one\nMONOPG-READY abc\n");
+        assert_eq!(err, "words");
+        // Its exit status is its own affair.
+        assert_eq!(reason, None);
+    }
+
+    #[tokio::test]
+    async fn an_end_without_the_marker_is_explained_without_control_sequences() {
+        let stdout = Cursor::new("no shell\x1b[2J\n");
+        let (out, err, reason) = read(process(stdout, "\x1b[31mno\n", End::Exited(1))).await;
+        assert_eq!(out.unwrap(), "");
+        assert_eq!(err, "\x1b[31mno\n");
+        assert_eq!(reason.unwrap(), "[31mno\n|no shell[2J\n|Some(1)");
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_keeps_its_own_reason() {
+        let lost = HostError::Unsupported("gone".into());
+        let (_, _, reason) = read(process(Cursor::new(""), "", End::Lost(Some(lost)))).await;
+        assert_eq!(reason.unwrap(), "gone");
+        let (_, _, reason) = read(process(Cursor::new(""), "", End::Lost(None))).await;
+        assert_eq!(reason, None);
+    }
+
+    #[tokio::test]
+    async fn noise_is_bounded() {
+        let at_most = "x".repeat(NOISE - 18) + "\nMONOPG-READY abc\nok";
+        let (out, _, reason) = read(process(Cursor::new(at_most), "", End::Exited(0))).await;
+        assert_eq!((out.unwrap().as_str(), reason), ("ok", None));
+        let (out, _, reason) = read(process(tokio::io::repeat(b'x'), "", End::Exited(0))).await;
+        assert_eq!(out.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(
+            reason.unwrap(),
+            "the login shell prints more than 64 KiB before it runs a command"
+        );
     }
 }

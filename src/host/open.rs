@@ -127,3 +127,60 @@ pub fn for_any_shell(script: &str) -> String {
     }
     format!("exec /bin/sh -c 'eval \"$(printf %b \"{encoded}\")\"'")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a login shell makes of a script.
+    fn said(shell: &str, script: &str) -> String {
+        let output = Command::new(shell)
+            .arg("-c")
+            .arg(for_any_shell(script))
+            .output()
+            .unwrap_or_else(|e| panic!("{shell}: {e}; install fish and tcsh"));
+        assert!(output.status.success(), "{shell}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn every_login_shell_passes_a_script_on_unchanged() {
+        let script = with_args(
+            "printf '%s|' \"$@\"; cat <<'E'\nit's \\0134 \\n \\' \\\\ $HOME `x` \"!!\" %s !x ~ {a,b} é\tend\nE",
+            &["a b", "it's", "", "-n", "$(x)!"],
+        );
+        let expected =
+            "a b|it's||-n|$(x)!|it's \\0134 \\n \\' \\\\ $HOME `x` \"!!\" %s !x ~ {a,b} é\tend\n";
+        for shell in ["/bin/sh", "bash", "fish", "tcsh"] {
+            assert_eq!(said(shell, &script), expected, "{shell}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_text_survives(text in "[ -~\\n\\tä€]{0,60}") {
+            let script = format!("printf '%s.' {}", sudo::quote(&text));
+            for shell in ["/bin/sh", "fish", "tcsh"] {
+                prop_assert_eq!(said(shell, &script), format!("{text}."), "{}", shell);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_shell_could_take_for_itself_is_left() {
+        let all: String = (1u8..=255).map(char::from).collect();
+        let line = for_any_shell(&all);
+        let inner = line
+            .strip_prefix("exec /bin/sh -c 'eval \"$(printf %b \"")
+            .and_then(|l| l.strip_suffix("\")\"'"))
+            .unwrap();
+        assert!(inner.bytes().all(|b| (32..127).contains(&b)));
+        assert!(!inner.contains(['\'', '"', '$', '`', '!']), "{inner}");
+        assert_eq!(inner.matches('\\').count(), inner.matches("\\0").count());
+    }
+}

@@ -294,3 +294,7 @@ pub fn explain(stderr: &str, status: Option<i32>, login: &str) -> HostError {
         hints: hints.iter().map(|h| h.replace("LOGIN", login)).collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "sudo_tests.rs"]
+mod tests;

@@ -14,6 +14,8 @@ pub struct Setup {
     pub config: &'static str,
     /// Types of the host keys; none = ed25519 only.
     pub host_keys: &'static [&'static str],
+    /// How the authority signs the first host key; none = well.
+    pub sign: Option<&'static [&'static str]>,
     /// What stands in the account's authorized_keys before the key, as `command="…" `.
     pub key_options: String,
 }
@@ -114,11 +116,20 @@ impl Server {
         } else {
             setup.host_keys
         };
-        let mut config = format!("{}\n", setup.config);
+        let mut config = setup.config.replace("@DIR@", &at.display().to_string());
+        config.push('\n');
+        std::fs::write(at.join("banner"), "Authorized use only.\n".repeat(100)).expect("banner");
         for kind in types {
             let key = Keygen::make(&at, &format!("host_{kind}"), &["-t", kind, "-N", ""]);
             config.push_str(&format!("HostKey {}\n", key.display()));
         }
+        // An authority of the test's own that vouches for the first key.
+        Keygen::ed25519(&at, "ca");
+        run(Command::new("ssh-keygen")
+            .args(["-q", "-s", "ca", "-I", "host"])
+            .args(setup.sign.unwrap_or(&["-h", "-n", "127.0.0.1"]))
+            .arg(format!("host_{}.pub", types[0]))
+            .current_dir(&at));
         // sshd wants it, and nobody made it where systemd does not run.
         std::fs::create_dir_all("/run/sshd").expect("/run/sshd");
         let port = free_port();
@@ -159,11 +170,48 @@ impl Server {
         std::fs::read_to_string(self.dir().join("log")).unwrap_or_default()
     }
 
+    /// Kills the server's session processes: what was stopped does not end by itself.
+    pub fn kill_sessions(&self) {
+        let parent = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
+            .expect("the server's children");
+        for child in children.split_whitespace() {
+            run(Command::new("kill").args(["-KILL", child]));
+        }
+    }
+
     /// `type base64` of a host key.
     pub fn host_key(&self, kind: &str) -> Option<String> {
         let text = std::fs::read_to_string(self.dir().join(format!("host_{kind}.pub"))).ok()?;
         let mut words = text.split(' ');
         Some(format!("{} {}", words.next()?, words.next()?))
+    }
+
+    /// `SHA256:…` of a host key.
+    pub fn fingerprint(&self, kind: &str) -> Option<String> {
+        let name = format!("host_{kind}");
+        self.dir()
+            .join(format!("{name}.pub"))
+            .exists()
+            .then(|| self.fingerprint_of(&name))
+    }
+
+    /// `SHA256:…` of a key in the folder.
+    pub fn fingerprint_of(&self, name: &str) -> String {
+        let text = run(Command::new("ssh-keygen")
+            .args(["-l", "-f"])
+            .arg(self.dir().join(format!("{name}.pub"))));
+        text.split(' ').nth(1).expect("a fingerprint").to_owned()
+    }
+
+    /// Lets one more key in.
+    pub fn authorize(&self, name: &str) {
+        let file = self.dir().join("authorized");
+        let mut text = std::fs::read_to_string(&file).expect("authorized keys");
+        text.push_str(
+            &std::fs::read_to_string(self.dir().join(format!("{name}.pub"))).expect("the key"),
+        );
+        std::fs::write(file, text).expect("authorized keys");
     }
 
     /// Puts one host key into known_hosts.
@@ -190,6 +238,45 @@ impl Server {
 }
 
 impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An ssh-agent of the test's own.
+pub struct Agent {
+    child: Child,
+    pub socket: PathBuf,
+}
+
+impl Agent {
+    pub fn start(dir: &Path) -> Agent {
+        let socket = dir.join("agent");
+        let child = Command::new("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("ssh-agent");
+        let begin = Instant::now();
+        while !socket.exists() {
+            assert!(begin.elapsed() < Duration::from_secs(5), "no agent");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Agent { child, socket }
+    }
+
+    pub fn add(&self, key: &Path) {
+        run(Command::new("ssh-add")
+            .arg("-q")
+            .arg(key)
+            .env("SSH_AUTH_SOCK", &self.socket));
+    }
+}
+
+impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

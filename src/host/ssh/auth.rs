@@ -60,9 +60,11 @@ pub async fn login(
     }
     // Some servers (those of overlay networks) have settled who we are before SSH begins.
     if !login.over && login.methods.is_none() {
-        let result = login.handle.authenticate_none(&options.user).await?;
-        if login.accepted(result, "no credentials".into()) {
-            return Ok(());
+        match login.handle.authenticate_none(&options.user).await? {
+            AuthResult::Success => return Ok(()),
+            AuthResult::Failure {
+                remaining_methods, ..
+            } => login.methods = Some(remaining_methods),
         }
     }
     if password.is_none()
@@ -132,7 +134,11 @@ impl Login<'_> {
             match read_identity(path) {
                 Some(file) => files.push(file),
                 None if options.identities_named => {
-                    self.tried.push(format!("{}: no such file", path.display()));
+                    files.push(File {
+                        path: path.clone(),
+                        public: None,
+                        private: Err("there is no such file".into()),
+                    });
                 }
                 None => {}
             }

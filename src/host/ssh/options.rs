@@ -342,3 +342,139 @@ fn by_uid() -> Option<String> {
         (fields.nth(1)? == uid).then(|| name.to_owned())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::spec::{Become, Via};
+
+    fn connection(args: &[&str]) -> Connection {
+        Connection {
+            via: Via::Ssh,
+            address: "Node".into(),
+            port: None,
+            user: Some("ops".into()),
+            private_key: None,
+            password: None,
+            ssh_args: args.iter().map(|a| (*a).to_owned()).collect(),
+            host_key: None,
+            timeout: Duration::from_secs(1),
+            become_root: Become {
+                enabled: true,
+                password: None,
+                exe: "sudo".into(),
+                flags: None,
+            },
+        }
+    }
+
+    fn resolve(args: &[&str]) -> Options {
+        Options::resolve(&connection(args)).unwrap()
+    }
+
+    fn refused(args: &[&str]) -> String {
+        Options::resolve(&connection(args)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn options_are_read_in_every_spelling() {
+        for args in [
+            &["-o", "HostKeyAlias=k"][..],
+            &["-oHostKeyAlias=k"],
+            &["-o", "hostkeyalias k"],
+            &["-o", "HostKeyAlias = \"k\""],
+            &["-C", "-o", "HostKeyAlias=k", "-o", "HostKeyAlias=later"],
+        ] {
+            assert_eq!(resolve(args).target.alias.as_deref(), Some("k"), "{args:?}");
+        }
+        let options = resolve(&[
+            "-p2222",
+            "-i",
+            "/a",
+            "-oIdentityFile=~/b",
+            "-oStrictHostKeyChecking=accept-new",
+            "-oIdentitiesOnly=yes",
+            "-oUserKnownHostsFile=/k1 /k2",
+            "-oControlMaster=auto",
+            "-oCanonicalDomains=x",
+        ]);
+        let home = std::env::home_dir().unwrap();
+        assert_eq!(options.target.port, 2222);
+        assert_eq!(options.address(), "Node:2222");
+        assert_eq!(options.identities, [PathBuf::from("/a"), home.join("b")]);
+        assert_eq!(options.strict, Strict::AcceptNew);
+        assert!(options.identities_only && options.identities_named);
+        assert_eq!(
+            options.user_known_hosts,
+            [PathBuf::from("/k1"), PathBuf::from("/k2")]
+        );
+        assert_eq!(options.ignored, ["CanonicalDomains=x"]);
+    }
+
+    #[test]
+    fn variables_win_over_arguments() {
+        let mut connection = connection(&["-l", "eve", "-p", "1", "-i", "/second"]);
+        connection.port = Some(2);
+        connection.private_key = Some("/first".into());
+        let options = Options::resolve(&connection).unwrap();
+        assert_eq!((options.user.as_str(), options.target.port), ("ops", 2));
+        assert_eq!(
+            options.identities,
+            [PathBuf::from("/first"), PathBuf::from("/second")]
+        );
+    }
+
+    #[test]
+    fn the_defaults_are_openssh_s() {
+        let options = resolve(&[]);
+        let home = std::env::home_dir().unwrap().join(".ssh");
+        assert_eq!(options.target.port, 22);
+        assert_eq!(
+            options.identities,
+            ["id_rsa", "id_ecdsa", "id_ed25519"].map(|n| home.join(n))
+        );
+        assert_eq!(
+            options.user_known_hosts,
+            ["known_hosts", "known_hosts2"].map(|n| home.join(n))
+        );
+        assert_eq!(options.strict, Strict::Yes);
+        assert!(!options.identities_named);
+        assert!(options.wants_algorithm("ssh-ed25519"));
+        let only = resolve(&["-oHostKeyAlgorithms=rsa-sha2-*"]);
+        assert!(only.wants_algorithm("rsa-sha2-512") && !only.wants_algorithm("ssh-ed25519"));
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_refused_not_ignored() {
+        for (args, why) in [
+            (
+                &["-J", "bastion"][..],
+                "the ssh argument -o ProxyJump=bastion is not supported",
+            ),
+            (
+                &["-oProxyCommand=nc %h"],
+                "the ssh argument -o ProxyCommand=nc %h is not supported",
+            ),
+            (
+                &["-oRevokedHostKeys=/f"],
+                "the ssh argument -o RevokedHostKeys=/f is not supported",
+            ),
+            (&["host"], "the ssh argument host is not supported"),
+            (&["-W", "a:1"], "the ssh argument -W a:1 is not supported"),
+            (&["-p"], "the ssh argument -p lacks its value"),
+            (
+                &["-oPort=x"],
+                "the ssh option Port does not take the value \"x\"",
+            ),
+            (
+                &["-oStrictHostKeyChecking=perhaps"],
+                "the ssh option StrictHostKeyChecking does not take the value \"perhaps\"",
+            ),
+        ] {
+            assert_eq!(refused(args), why);
+        }
+        resolve(&["-oProxyCommand=none", "-oProxyJump=none"]);
+    }
+}
