@@ -17,6 +17,11 @@ fn child() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
+    // Broken code must fail the test, not hang it.
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(20));
+        std::process::exit(99);
+    });
     let options = Options::detect(Some(Format::Json), Color::Never, Verbosity::Normal);
     let reporter = Reporter::start(options, Masker::default()).unwrap();
     report_panics(reporter.clone());
