@@ -4,14 +4,22 @@
 
 pub mod digest;
 pub mod drift;
+pub mod facts;
 pub mod field_path;
+pub mod images;
 pub mod managed_fields;
 pub mod manifest;
 pub mod object;
+pub mod owners;
+pub mod pod_trouble;
 pub mod quantity;
+pub mod readiness;
+pub mod release;
 pub mod repair;
 #[cfg(test)]
 mod samples;
 pub mod show;
+pub mod tail;
 pub mod tolerated;
 pub mod values;
+pub mod volume_trouble;

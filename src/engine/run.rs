@@ -357,14 +357,15 @@ impl HostRun<'_> {
         Ok(step.apply(&ctx, changes).await?)
     }
 
+    /// Fresh answers to this step's questions only: an older answer to a follow-up that is not asked any more must not
+    /// be judged.
     async fn ask_again(&mut self, step: &dyn Step) -> Result<(), Stop> {
-        self.answers
-            .merge(gather::ask(self.host, &step.questions(), None).await?);
-        let more = step.follow_up(&self.answers)?;
+        let mut fresh = gather::ask(self.host, &step.questions(), None).await?;
+        let more = step.follow_up(&fresh)?;
         if !more.is_empty() {
-            self.answers
-                .merge(gather::ask(self.host, &more, None).await?);
+            fresh.merge(gather::ask(self.host, &more, None).await?);
         }
+        self.answers = fresh;
         Ok(())
     }
 

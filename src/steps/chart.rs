@@ -34,7 +34,12 @@ pub struct ChartStep {
 
 impl ChartStep {
     fn stored(&self) -> StoredFile {
-        StoredFile { key: ID.0, path: paths::chart(&self.pin.name, &self.pin.version), pin: self.pin.sha256.clone(), deep: self.deep }
+        StoredFile {
+            key: ID.0,
+            path: paths::chart(&self.pin.name, &self.pin.version),
+            pin: self.pin.sha256.clone(),
+            deep: self.deep,
+        }
     }
 }
 
@@ -63,24 +68,43 @@ impl Step for ChartStep {
             Stored::Missing => None,
             Stored::Unrecorded => Some("a file of unknown origin".to_owned()),
             Stored::OtherPin(pin) => Some(format!("sha256 {pin}")),
-            Stored::Touched { got, .. } => Some(format!("sha256 {}", got.unwrap_or_else(|| "not read".into()))),
+            Stored::Touched { got, .. } => Some(format!(
+                "sha256 {}",
+                got.unwrap_or_else(|| "not read".into())
+            )),
         };
-        Ok(Verdict::Drift(Changes::one(stored.path, before, Some(format!("sha256 {}", self.pin.sha256)))).into())
+        Ok(Verdict::Drift(Changes::one(
+            stored.path,
+            before,
+            Some(format!("sha256 {}", self.pin.sha256)),
+        ))
+        .into())
     }
 
     async fn prepare(&self, _answers: &Answers) -> Result<(), StepError> {
         let fetch = || async { fetch::chart(&self.pin, &self.cache).await };
-        self.fetched.get_or_try_init(fetch).await.map_err(|e| StepError::Problem(e.into()))?;
+        self.fetched
+            .get_or_try_init(fetch)
+            .await
+            .map_err(|e| StepError::Problem(e.into()))?;
         Ok(())
     }
 
     async fn apply(&self, ctx: &Context<'_>, _changes: &Changes) -> Result<(), StepError> {
         self.prepare(ctx.answers).await?;
-        let Some(chart) = self.fetched.get() else { return Ok(()) };
+        let Some(chart) = self.fetched.get() else {
+            return Ok(());
+        };
         let stored = self.stored();
         let total = chart.bytes.len() as u64;
-        let upload = Upload { content: &chart.bytes, path: &stored.path, mode: 0o644 };
-        ctx.host.upload(upload, &|n| ctx.progress.bytes(n, total)).await?;
+        let upload = Upload {
+            content: &chart.bytes,
+            path: &stored.path,
+            mode: 0o644,
+        };
+        ctx.host
+            .upload(upload, &|n| ctx.progress.bytes(n, total))
+            .await?;
         stored.record_it(ctx.host, self.pin.sha256.as_str()).await?;
         Ok(())
     }

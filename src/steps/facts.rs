@@ -20,14 +20,20 @@ impl Facts {
     pub fn parse(text: &str) -> Self {
         let mut facts: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in text.lines().filter_map(|l| l.split_once('=')) {
-            facts.entry(name.to_owned()).or_default().push(value.to_owned());
+            facts
+                .entry(name.to_owned())
+                .or_default()
+                .push(value.to_owned());
         }
         Facts(facts)
     }
 
     /// The first value, if there is one that is not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).iter().map(String::as_str).find(|v| !v.is_empty())
+        self.all(name)
+            .iter()
+            .map(String::as_str)
+            .find(|v| !v.is_empty())
     }
 
     /// All values.

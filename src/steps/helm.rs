@@ -15,7 +15,9 @@ use crate::artifacts::fetch;
 use crate::artifacts::helm::HelmBinary;
 use crate::engine::answers::Answers;
 use crate::engine::query::Query;
-use crate::engine::step::{Change, Changes, Context, Disruption, Judgement, Step, StepError, StepId, Verdict};
+use crate::engine::step::{
+    Change, Changes, Context, Disruption, Judgement, Step, StepError, StepId, Verdict,
+};
 use crate::error::{Exit, Problem};
 use crate::host::channel::quote;
 use crate::host::{Command, Upload};
@@ -46,20 +48,35 @@ impl HelmStep {
         let arch = self.arch(answers)?;
         let Some(pin) = self.pin.sha256.get(&arch).cloned() else {
             let what = format!("monopg_helm_sha256 has no digest for {}", arch.as_str());
-            let hint = format!("add `{}: <sha256 of helm-v{}-linux-{0}.tar.gz>` to monopg_helm_sha256", arch.as_str(), self.pin.version);
-            return Err(StepError::Problem(Problem::new(ID.0, Exit::Artifact, what).hint(hint)));
+            let hint = format!(
+                "add `{}: <sha256 of helm-v{}-linux-{0}.tar.gz>` to monopg_helm_sha256",
+                arch.as_str(),
+                self.pin.version
+            );
+            return Err(StepError::Problem(
+                Problem::new(ID.0, Exit::Artifact, what).hint(hint),
+            ));
         };
         Ok(self.file(pin))
     }
 
     fn file(&self, pin: Sha256Hex) -> StoredFile {
-        StoredFile { key: ID.0, path: self.path(), pin, deep: self.deep }
+        StoredFile {
+            key: ID.0,
+            path: self.path(),
+            pin,
+            deep: self.deep,
+        }
     }
 
     fn arch(&self, answers: &Answers) -> Result<Arch, StepError> {
         preflight::arch(answers)?.ok_or_else(|| {
             // Preflight has refused such a node already.
-            StepError::Problem(Problem::new(ID.0, Exit::Refused, "the node's architecture is not supported"))
+            StepError::Problem(Problem::new(
+                ID.0,
+                Exit::Refused,
+                "the node's architecture is not supported",
+            ))
         })
     }
 }
@@ -79,7 +96,12 @@ impl Step for HelmStep {
         let any = self.pin.sha256.values().next().cloned();
         let link = quote(paths::HELM_LINK);
         let mut all = vec![
-            Query::shell(LINK, format!("if [ -L {link} ]; then echo \"link=$(readlink -- {link})\"; elif [ -e {link} ]; then echo other=yes; fi")),
+            Query::shell(
+                LINK,
+                format!(
+                    "if [ -L {link} ]; then echo \"link=$(readlink -- {link})\"; elif [ -e {link} ]; then echo other=yes; fi"
+                ),
+            ),
             preflight::facts_question(),
         ];
         all.extend(any.map(|pin| self.file(pin).question()));
@@ -87,7 +109,11 @@ impl Step for HelmStep {
     }
 
     fn follow_up(&self, answers: &Answers) -> Result<Vec<Query>, StepError> {
-        Ok(self.stored(answers)?.follow_up(answers)?.into_iter().collect())
+        Ok(self
+            .stored(answers)?
+            .follow_up(answers)?
+            .into_iter()
+            .collect())
     }
 
     fn judge(&self, answers: &Answers) -> Result<Judgement, StepError> {
@@ -98,18 +124,33 @@ impl Step for HelmStep {
             Stored::Missing => Some(None),
             Stored::Unrecorded => Some(Some("a file of unknown origin".to_owned())),
             Stored::OtherPin(pin) => Some(Some(format!("from the archive with sha256 {pin}"))),
-            Stored::Touched { want, got } => Some(Some(format!("sha256 {} instead of {want}", got.unwrap_or_else(|| "not read".into())))),
+            Stored::Touched { want, got } => Some(Some(format!(
+                "sha256 {} instead of {want}",
+                got.unwrap_or_else(|| "not read".into())
+            ))),
         };
         if let Some(before) = before {
-            items.push(Change { what: path.clone(), before, after: Some(format!("Helm {} as pinned", self.pin.version)) });
+            items.push(Change {
+                what: path.clone(),
+                before,
+                after: Some(format!("Helm {} as pinned", self.pin.version)),
+            });
         }
         let link = Facts::of(answers, LINK)?;
         let ours = |target: &str| target.starts_with(&format!("{}/helm/", paths::HOME));
         match (link.get("link"), link.get("other")) {
             (Some(target), _) if ours(target) && target != path => {
-                items.push(Change { what: paths::HELM_LINK.into(), before: Some(target.to_owned()), after: Some(path) });
+                items.push(Change {
+                    what: paths::HELM_LINK.into(),
+                    before: Some(target.to_owned()),
+                    after: Some(path),
+                });
             }
-            (None, None) => items.push(Change { what: paths::HELM_LINK.into(), before: None, after: Some(path) }),
+            (None, None) => items.push(Change {
+                what: paths::HELM_LINK.into(),
+                before: None,
+                after: Some(path),
+            }),
             // Somebody else's helm stays where it is.
             _ => {}
         }
@@ -126,7 +167,10 @@ impl Step for HelmStep {
         }
         let arch = self.arch(answers)?;
         let fetch = || async { fetch::helm(&self.pin, arch, &self.cache).await };
-        self.fetched.get_or_try_init(fetch).await.map_err(|e| StepError::Problem(e.into()))?;
+        self.fetched
+            .get_or_try_init(fetch)
+            .await
+            .map_err(|e| StepError::Problem(e.into()))?;
         Ok(())
     }
 
@@ -136,32 +180,58 @@ impl Step for HelmStep {
             self.prepare(ctx.answers).await?;
             if let Some(binary) = self.fetched.get() {
                 let total = binary.bytes.len() as u64;
-                let upload = Upload { content: &binary.bytes, path: &stored.path, mode: 0o755 };
-                ctx.host.upload(upload, &|n| ctx.progress.bytes(n, total)).await?;
+                let upload = Upload {
+                    content: &binary.bytes,
+                    path: &stored.path,
+                    mode: 0o755,
+                };
+                ctx.host
+                    .upload(upload, &|n| ctx.progress.bytes(n, total))
+                    .await?;
                 stored.record_it(ctx.host, binary.sha256.as_str()).await?;
                 self.says_its_version(ctx).await?;
             }
         }
-        let link = Command::new("link helm", LINK_IT).arg(paths::HELM_LINK).arg(&stored.path).arg(format!("{}/helm/*", paths::HOME));
+        let link = Command::new("link helm", LINK_IT)
+            .arg(paths::HELM_LINK)
+            .arg(&stored.path)
+            .arg(format!("{}/helm/*", paths::HOME));
         let out = ctx.host.run(link).await?;
-        if out.ok() { Ok(()) } else { Err(StepError::remote(ID, "could not link helm", &out)) }
+        if out.ok() {
+            Ok(())
+        } else {
+            Err(StepError::remote(ID, "could not link helm", &out))
+        }
     }
 }
 
 impl HelmStep {
     /// The pin vouches for bytes; that they run here, and are the version that the folder says, has to be seen.
     async fn says_its_version(&self, ctx: &Context<'_>) -> Result<(), StepError> {
-        let script = format!("{} version --template '{{{{.Version}}}}'", quote(&self.path()));
-        let out = ctx.host.run(Command::new("ask helm for its version", script)).await?;
+        let script = format!(
+            "{} version --template '{{{{.Version}}}}'",
+            quote(&self.path())
+        );
+        let out = ctx
+            .host
+            .run(Command::new("ask helm for its version", script))
+            .await?;
         let want = format!("v{}", self.pin.version);
         if out.ok() && out.text() == want {
             return Ok(());
         }
         if !out.ok() {
-            return Err(StepError::remote(ID, format!("{} does not run on this node", self.path()), &out));
+            return Err(StepError::remote(
+                ID,
+                format!("{} does not run on this node", self.path()),
+                &out,
+            ));
         }
         let what = format!("the pinned archive holds Helm {}, not {want}", out.text());
-        Err(StepError::Problem(Problem::new(ID.0, Exit::Artifact, what).hint("correct monopg_helm_version or monopg_helm_sha256")))
+        Err(StepError::Problem(
+            Problem::new(ID.0, Exit::Artifact, what)
+                .hint("correct monopg_helm_version or monopg_helm_sha256"),
+        ))
     }
 }
 

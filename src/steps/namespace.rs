@@ -43,19 +43,37 @@ impl Step for Namespace {
 
     fn judge(&self, answers: &Answers) -> Result<Judgement, StepError> {
         let Some(live) = answers.object(&object(&self.name))? else {
-            return Ok(Verdict::Drift(Changes::one(object(&self.name).to_string(), None, Some("present".into()))).into());
+            return Ok(Verdict::Drift(Changes::one(
+                object(&self.name).to_string(),
+                None,
+                Some("present".into()),
+            ))
+            .into());
         };
         if live.pointer("/metadata/deletionTimestamp").is_none() {
             return Ok(Verdict::InSync.into());
         }
-        let what = format!("the namespace {} is being deleted, with everything in it", self.name);
-        let hint = format!("wait until `k3s kubectl get namespace {}` says NotFound, or find out who deletes it; then run again", self.name);
+        let what = format!(
+            "the namespace {} is being deleted, with everything in it",
+            self.name
+        );
+        let hint = format!(
+            "wait until `k3s kubectl get namespace {}` says NotFound, or find out who deletes it; then run again",
+            self.name
+        );
         Ok(Verdict::Refused(vec![Problem::new(ID.0, Exit::Refused, what).hint(hint)]).into())
     }
 
     async fn apply(&self, ctx: &Context<'_>, _changes: &Changes) -> Result<(), StepError> {
         let script = format!("{KUBECTL}kc create namespace \"$1\" --field-manager=monopg");
-        let out = ctx.host.run(Command::new("make the namespace", script).arg(&self.name)).await?;
-        if out.ok() { Ok(()) } else { Err(StepError::remote(ID, "could not make the namespace", &out)) }
+        let out = ctx
+            .host
+            .run(Command::new("make the namespace", script).arg(&self.name))
+            .await?;
+        if out.ok() {
+            Ok(())
+        } else {
+            Err(StepError::remote(ID, "could not make the namespace", &out))
+        }
     }
 }

@@ -16,15 +16,15 @@ use crate::cluster::object::ObjectRef;
 use crate::engine::answers::Answers;
 use crate::engine::gather::KUBECTL;
 use crate::engine::query::Query;
-use crate::engine::step::{Change, Changes, Context, Disruption, Judgement, Step, StepError, StepId, Verdict};
+use crate::engine::step::{
+    Change, Changes, Context, Disruption, Judgement, Step, StepError, StepId, Verdict,
+};
 use crate::error::{Exit, Problem};
 use crate::host::channel::quote;
 use crate::host::{Command, Host, Upload};
 
 /// The step's id.
 pub const ID: StepId = StepId("storage.directory");
-/// k3s' own default.
-const K3S_DEFAULT: &str = "/var/lib/rancher/k3s/storage";
 /// A provisioner that is older than a change of its ConfigMap has read it after this time.
 const PROVISIONER_READS: i64 = 180;
 
@@ -32,8 +32,6 @@ const PROVISIONER_READS: i64 = 180;
 pub struct StorageDirectory {
     /// `monopg_storage_path`.
     pub path: String,
-    /// `monopg_volume_size` in bytes.
-    pub wanted_bytes: u64,
 }
 
 /// The provisioner's ConfigMap.
@@ -43,10 +41,16 @@ pub fn config_map() -> ObjectRef {
 
 /// The provisioner's Deployment.
 pub fn provisioner() -> ObjectRef {
-    ObjectRef::new("apps/v1", "Deployment", "kube-system", "local-path-provisioner")
+    ObjectRef::new(
+        "apps/v1",
+        "Deployment",
+        "kube-system",
+        "local-path-provisioner",
+    )
 }
 
-const PATH: &str = "storage.path";
+/// The question about the path: its type, what is in it, the file system's space.
+pub const PATH: &str = "storage.path";
 const CONFIG: &str = "storage.config";
 const PROVISIONER_START: &str = "storage.provisioner";
 
@@ -84,6 +88,11 @@ for f in /etc/systemd/system/k3s.service /etc/systemd/system/k3s.service.d/*.con
 done
 :"#;
 
+/// What is at the path, what stands above it, what space there is.
+pub fn path_question(path: &str) -> Query {
+    Query::shell(PATH, format!("p={}\n{ASK_PATH}", quote(path)))
+}
+
 /// The only content of our drop-in.
 fn drop_in(path: &str) -> String {
     format!("# Written by monopg; k3s reads it at its start.\ndefault-local-storage-path: {path}\n")
@@ -91,10 +100,20 @@ fn drop_in(path: &str) -> String {
 
 /// The path in the provisioner's configuration.
 pub fn effective_path(config_map: &Value) -> Option<String> {
-    let config: Value = serde_json::from_str(config_map.pointer("/data/config.json")?.as_str()?).ok()?;
+    let config: Value =
+        serde_json::from_str(config_map.pointer("/data/config.json")?.as_str()?).ok()?;
     let maps = config.get("nodePathMap")?.as_array()?;
-    let default = maps.iter().find(|m| m["node"] == "DEFAULT_PATH_FOR_NON_LISTED_NODES").or(maps.first())?;
-    Some(default.pointer("/paths/0")?.as_str()?.trim_end_matches('/').to_owned())
+    let default = maps
+        .iter()
+        .find(|m| m["node"] == "DEFAULT_PATH_FOR_NON_LISTED_NODES")
+        .or(maps.first())?;
+    Some(
+        default
+            .pointer("/paths/0")?
+            .as_str()?
+            .trim_end_matches('/')
+            .to_owned(),
+    )
 }
 
 /// When the provisioner's configuration was last changed (not merely written back), by the cluster's clock.
@@ -112,14 +131,26 @@ impl StorageDirectory {
         let path = Facts::of(answers, PATH)?;
         let config = Facts::of(answers, CONFIG)?;
         let map = answers.object(&config_map())?;
-        Ok(State { path, config, effective: map.and_then(effective_path), changed_at: map.and_then(changed_at), config_map: map.is_some() })
+        Ok(State {
+            path,
+            config,
+            effective: map.and_then(effective_path),
+            changed_at: map.and_then(changed_at),
+        })
     }
 
     fn refusals(&self, s: &State) -> Vec<Problem> {
         let mut all = Vec::new();
-        let mut refuse = |what: String, hint: &str| all.push(Problem::new(ID.0, Exit::Storage, what).hint(hint));
+        let mut refuse =
+            |what: String, hint: &str| all.push(Problem::new(ID.0, Exit::Storage, what).hint(hint));
         let path = &self.path;
-        match s.path.get("type").unwrap_or("absent").split_once(' ').unwrap_or((s.path.get("type").unwrap_or("absent"), "")) {
+        match s
+            .path
+            .get("type")
+            .unwrap_or("absent")
+            .split_once(' ')
+            .unwrap_or((s.path.get("type").unwrap_or("absent"), ""))
+        {
             ("dangling", target) => refuse(
                 format!("the storage path {path} is a link to {target}, which does not exist"),
                 "mount or make the link's target, or choose another monopg_storage_path",
@@ -138,13 +169,21 @@ impl StorageDirectory {
         }
         if s.path.get("readonly").is_some() {
             let parent = s.path.get("parent").unwrap_or("/");
-            refuse(format!("{parent} cannot be written to, so {path} cannot be used: its file system is read-only"), "remount it writable (see `findmnt -T` on the node and the kernel's log for why)");
+            refuse(
+                format!(
+                    "{parent} cannot be written to, so {path} cannot be used: its file system is read-only"
+                ),
+                "remount it writable (see `findmnt -T` on the node and the kernel's log for why)",
+            );
         }
         for (file, value) in s.winners() {
-            let what = format!("{file} sets default-local-storage-path to {value}, which wins over monopg's {path}");
+            let what = format!(
+                "{file} sets default-local-storage-path to {value}, which wins over monopg's {path}"
+            );
             all.push(
-                Problem::new("storage.config", Exit::Storage, what)
-                    .hint(format!("remove it from {file}, or set monopg_storage_path: {value}")),
+                Problem::new("storage.config", Exit::Storage, what).hint(format!(
+                    "remove it from {file}, or set monopg_storage_path: {value}"
+                )),
             );
         }
         all
@@ -154,32 +193,65 @@ impl StorageDirectory {
         if !(self.path == "/var/lib/rancher" || self.path.starts_with("/var/lib/rancher/")) {
             return Vec::new();
         }
-        let what = format!("the storage path {} is below /var/lib/rancher, which k3s-uninstall.sh erases", self.path);
-        vec![Problem::new("storage.uninstaller", Exit::Storage, what).hint("choose a path such as /srv/k3s-storage for a database that has to outlive k3s")]
+        let what = format!(
+            "the storage path {} is below /var/lib/rancher, which k3s-uninstall.sh erases",
+            self.path
+        );
+        vec![
+            Problem::new("storage.uninstaller", Exit::Storage, what).hint(
+                "choose a path such as /srv/k3s-storage for a database that has to outlive k3s",
+            ),
+        ]
     }
 
     fn changes(&self, s: &State, answers: &Answers) -> Vec<Change> {
         let mut items = Vec::new();
-        let mut add = |what: String, before: Option<String>, after: &str| items.push(Change { what, before, after: Some(after.to_owned()) });
+        let mut add = |what: String, before: Option<String>, after: &str| {
+            items.push(Change {
+                what,
+                before,
+                after: Some(after.to_owned()),
+            })
+        };
         let path = &self.path;
         if s.path.get("type") == Some("directory") {
             if s.path.get("mode") != Some("700") {
-                add(format!("mode of {path}"), s.path.get("mode").map(str::to_owned), "700");
+                add(
+                    format!("mode of {path}"),
+                    s.path.get("mode").map(str::to_owned),
+                    "700",
+                );
             }
             if s.path.get("owner") != Some("0:0") {
-                add(format!("owner of {path}"), s.path.get("owner").map(str::to_owned), "0:0");
+                add(
+                    format!("owner of {path}"),
+                    s.path.get("owner").map(str::to_owned),
+                    "0:0",
+                );
             }
         } else {
             add(format!("directory {path}"), None, "root, mode 700");
         }
         let ours = s.ours();
         if ours.as_deref() != Some(path) {
-            add(format!("default-local-storage-path in {}", paths::DROP_IN), ours, path);
+            add(
+                format!("default-local-storage-path in {}", paths::DROP_IN),
+                ours,
+                path,
+            );
         }
         if s.effective.as_deref() != Some(path) {
-            add("the provisioner's storage path".into(), s.effective.clone(), path);
+            add(
+                "the provisioner's storage path".into(),
+                s.effective.clone(),
+                path,
+            );
         } else if self.provisioner_is_stale(s, answers) {
-            add("the provisioner's pod".into(), Some("started before its configuration changed".into()), "restarted");
+            add(
+                "the provisioner's pod".into(),
+                Some("started before its configuration changed".into()),
+                "restarted",
+            );
         }
         items
     }
@@ -187,12 +259,23 @@ impl StorageDirectory {
     /// A run that was killed between k3s' restart and the provisioner's leaves a provisioner that may not have read
     /// its new configuration yet.
     fn provisioner_is_stale(&self, s: &State, answers: &Answers) -> bool {
-        let (Some(changed), Some(clocks)) = (s.changed_at, answers.clocks) else { return false };
+        let (Some(changed), Some(clocks)) = (s.changed_at, answers.clocks) else {
+            return false;
+        };
         if clocks.node.as_second() - changed.as_second() > PROVISIONER_READS {
             return false;
         }
-        let started = answers.shell.get(PROVISIONER_START).filter(|o| o.ok()).map(|o| o.text());
-        let oldest = started.as_deref().unwrap_or_default().split_ascii_whitespace().filter_map(|t| t.parse::<Timestamp>().ok()).min();
+        let started = answers
+            .shell
+            .get(PROVISIONER_START)
+            .filter(|o| o.ok())
+            .map(|o| o.text());
+        let oldest = started
+            .as_deref()
+            .unwrap_or_default()
+            .split_ascii_whitespace()
+            .filter_map(|t| t.parse::<Timestamp>().ok())
+            .min();
         oldest.is_some_and(|t| t < changed)
     }
 }
@@ -202,26 +285,45 @@ struct State {
     config: Facts,
     effective: Option<String>,
     changed_at: Option<Timestamp>,
-    config_map: bool,
 }
 
 impl State {
     fn values(&self, kind: &str) -> Vec<(String, String)> {
         let value = |rest: &str| {
-            let v = rest.trim_start_matches(|c: char| c != ':' && c != ' ').trim_start_matches([':', ' ']);
-            v.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']).trim_end_matches('/').to_owned()
+            let v = rest
+                .trim_start_matches(|c: char| c != ':' && c != ' ')
+                .trim_start_matches([':', ' ']);
+            v.split(" #")
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .trim_matches(['"', '\''])
+                .trim_end_matches('/')
+                .to_owned()
         };
-        self.config.all(kind).iter().filter_map(|l| l.split_once(' ')).map(|(f, rest)| (f.to_owned(), value(rest.trim_start()))).collect()
+        self.config
+            .all(kind)
+            .iter()
+            .filter_map(|l| l.split_once(' '))
+            .map(|(f, rest)| (f.to_owned(), value(rest.trim_start())))
+            .collect()
     }
 
     fn ours(&self) -> Option<String> {
-        self.values("file").into_iter().find(|(f, _)| f == paths::DROP_IN).map(|(_, v)| v)
+        self.values("file")
+            .into_iter()
+            .find(|(f, _)| f == paths::DROP_IN)
+            .map(|(_, v)| v)
     }
 
     /// Files whose setting wins over our drop-in: later drop-ins, and flags of the unit.
     fn winners(&self) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.values("unit");
-        all.extend(self.values("file").into_iter().filter(|(f, _)| f.contains("/config.yaml.d/") && f.as_str() > paths::DROP_IN));
+        all.extend(
+            self.values("file")
+                .into_iter()
+                .filter(|(f, _)| f.contains("/config.yaml.d/") && f.as_str() > paths::DROP_IN),
+        );
         all
     }
 }
@@ -238,7 +340,7 @@ impl Step for StorageDirectory {
 
     fn questions(&self) -> Vec<Query> {
         vec![
-            Query::shell(PATH, format!("p={}\n{ASK_PATH}", quote(&self.path))),
+            path_question(&self.path),
             Query::shell(CONFIG, ASK_CONFIG),
             Query::objects([config_map(), provisioner()]),
         ]
@@ -246,16 +348,25 @@ impl Step for StorageDirectory {
 
     fn follow_up(&self, answers: &Answers) -> Result<Vec<Query>, StepError> {
         let s = self.state(answers)?;
-        let recent = s.changed_at.zip(answers.clocks).is_some_and(|(at, c)| c.node.as_second() - at.as_second() <= PROVISIONER_READS);
+        let recent = s
+            .changed_at
+            .zip(answers.clocks)
+            .is_some_and(|(at, c)| c.node.as_second() - at.as_second() <= PROVISIONER_READS);
         let script = "kc get pods -n kube-system -l app=local-path-provisioner -o 'jsonpath={.items[*].metadata.creationTimestamp}'";
-        Ok(if recent { vec![Query::shell(PROVISIONER_START, script)] } else { Vec::new() })
+        Ok(if recent {
+            vec![Query::shell(PROVISIONER_START, script)]
+        } else {
+            Vec::new()
+        })
     }
 
     fn judge(&self, answers: &Answers) -> Result<Judgement, StepError> {
         let s = self.state(answers)?;
         let mut refusals = self.refusals(&s);
         // A path that other files win over is an error only while it differs from ours.
-        refusals.retain(|p| p.id != "storage.config" || s.winners().iter().any(|(_, v)| v != &self.path));
+        refusals.retain(|p| {
+            p.id != "storage.config" || s.winners().iter().any(|(_, v)| v != &self.path)
+        });
         let verdict = if !refusals.is_empty() {
             Verdict::Refused(refusals)
         } else {
@@ -263,28 +374,56 @@ impl Step for StorageDirectory {
             let restart = s.effective.as_deref() != Some(self.path.as_str());
             match items.is_empty() {
                 true => Verdict::InSync,
-                false => Verdict::Drift(Changes::new(items, if restart { Disruption::K3sRestart } else { Disruption::None })),
+                false => Verdict::Drift(Changes::new(
+                    items,
+                    if restart {
+                        Disruption::K3sRestart
+                    } else {
+                        Disruption::None
+                    },
+                )),
             }
         };
-        Ok(Judgement { verdict, warnings: self.warnings() })
+        Ok(Judgement {
+            verdict,
+            warnings: self.warnings(),
+        })
     }
 
     async fn apply(&self, ctx: &Context<'_>, _changes: &Changes) -> Result<(), StepError> {
         let s = self.state(ctx.answers)?;
         let host = ctx.host;
-        run(host, Command::new("make the storage directory", MAKE).arg(&self.path)).await?;
+        run(
+            host,
+            Command::new("make the storage directory", MAKE).arg(&self.path),
+        )
+        .await?;
         let content = drop_in(&self.path);
         if s.ours().as_deref() != Some(&self.path) {
-            host.upload(Upload { content: content.as_bytes(), path: paths::DROP_IN, mode: 0o644 }, &|_| ()).await?;
+            host.upload(
+                Upload {
+                    content: content.as_bytes(),
+                    path: paths::DROP_IN,
+                    mode: 0o644,
+                },
+                &|_| (),
+            )
+            .await?;
         }
         let restart = s.effective.as_deref() != Some(self.path.as_str());
         if restart {
-            ctx.progress.line("restarting k3s, whose storage path changes");
-            run(host, Command::new("restart k3s", "systemctl restart --no-block k3s")).await?;
+            ctx.progress
+                .line("restarting k3s, whose storage path changes");
+            run(
+                host,
+                Command::new("restart k3s", "systemctl restart --no-block k3s"),
+            )
+            .await?;
             self.await_config(ctx).await?;
         }
         if restart || self.provisioner_is_stale(&s, ctx.answers) {
-            ctx.progress.line("replacing the provisioner's pod, which still knows the old path");
+            ctx.progress
+                .line("replacing the provisioner's pod, which still knows the old path");
             self.replace_provisioner(ctx).await?;
         }
         Ok(())
@@ -296,28 +435,63 @@ impl StorageDirectory {
     async fn await_config(&self, ctx: &Context<'_>) -> Result<(), StepError> {
         let script = format!("{KUBECTL}{AWAIT_CONFIG}");
         for _ in 0..attempts(ctx.wait) {
-            let out = ctx.host.run(Command::new("wait for k3s", &script).arg(&self.path).limit(Duration::from_secs(30))).await?;
+            let out = ctx
+                .host
+                .run(
+                    Command::new("wait for k3s", &script)
+                        .arg(&self.path)
+                        .limit(Duration::from_secs(30)),
+                )
+                .await?;
             if out.ok() {
                 return Ok(());
             }
         }
-        let mut problem = Problem::new(ID.0, Exit::Cluster, "k3s did not come back with the new storage path");
-        let out = ctx.host.run(Command::new("read k3s' log", "journalctl -u k3s -n 5 --no-pager -o cat")).await?;
+        let mut problem = Problem::new(
+            ID.0,
+            Exit::Cluster,
+            "k3s did not come back with the new storage path",
+        );
+        let out = ctx
+            .host
+            .run(Command::new(
+                "read k3s' log",
+                "journalctl -u k3s -n 5 --no-pager -o cat",
+            ))
+            .await?;
         problem.causes.extend(out.text().lines().map(str::to_owned));
-        Err(StepError::Problem(problem.hint("look at `journalctl -u k3s` on the node, then run again")))
+        Err(StepError::Problem(problem.hint(
+            "look at `journalctl -u k3s` on the node, then run again",
+        )))
     }
 
     async fn replace_provisioner(&self, ctx: &Context<'_>) -> Result<(), StepError> {
-        let script = format!("{KUBECTL}kc -n kube-system delete pod -l app=local-path-provisioner --wait=false >/dev/null");
-        run(ctx.host, Command::new("replace the provisioner's pod", script)).await?;
+        let script = format!(
+            "{KUBECTL}kc -n kube-system delete pod -l app=local-path-provisioner --wait=false >/dev/null"
+        );
+        run(
+            ctx.host,
+            Command::new("replace the provisioner's pod", script),
+        )
+        .await?;
         let script = format!("{KUBECTL}{AWAIT_PROVISIONER}");
         for _ in 0..attempts(ctx.wait) {
-            let out = ctx.host.run(Command::new("wait for the provisioner", &script).limit(Duration::from_secs(30))).await?;
+            let out = ctx
+                .host
+                .run(
+                    Command::new("wait for the provisioner", &script)
+                        .limit(Duration::from_secs(30)),
+                )
+                .await?;
             if out.ok() {
                 return Ok(());
             }
         }
-        let problem = Problem::new(ID.0, Exit::NotReady, "the local-path provisioner did not come back after its restart");
+        let problem = Problem::new(
+            ID.0,
+            Exit::NotReady,
+            "the local-path provisioner did not come back after its restart",
+        );
         Err(StepError::Problem(problem.hint("look at `k3s kubectl -n kube-system describe pod -l app=local-path-provisioner` on the node")))
     }
 }
@@ -329,7 +503,11 @@ fn attempts(wait: Duration) -> u64 {
 async fn run(host: &dyn Host, command: Command) -> Result<(), StepError> {
     let label = command.label.clone();
     let out = host.run(command).await?;
-    if out.ok() { Ok(()) } else { Err(StepError::remote(ID, format!("could not {label}"), &out)) }
+    if out.ok() {
+        Ok(())
+    } else {
+        Err(StepError::remote(ID, format!("could not {label}"), &out))
+    }
 }
 
 const MAKE: &str = r#"set -e

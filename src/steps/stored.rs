@@ -50,21 +50,34 @@ impl StoredFile {
     /// What is on the node: the record (pin, digest, stat) and the stat of now.
     pub fn question(&self) -> Query {
         let (path, record) = (quote(&self.path), quote(&self.record()));
-        Query::shell(self.key, format!("[ -f {path} ] || exit 0; stat -c '%i %s %y %z %a' -- {path} && {{ cat -- {record} 2>/dev/null || :; }}"))
+        Query::shell(
+            self.key,
+            format!(
+                "[ -f {path} ] || exit 0; stat -c '%i %s %y %z %a' -- {path} && {{ cat -- {record} 2>/dev/null || :; }}"
+            ),
+        )
     }
 
     /// The whole file's digest, if its times do not vouch for it.
     pub fn follow_up(&self, answers: &Answers) -> Result<Option<Query>, AnswerError> {
         let unread = matches!(self.judge(answers)?, Stored::Touched { got: None, .. });
-        Ok(unread.then(|| Query::shell(format!("{}.sha256", self.key), format!("sha256sum <{}", quote(&self.path)))))
+        Ok(unread.then(|| {
+            Query::shell(
+                format!("{}.sha256", self.key),
+                format!("sha256sum <{}", quote(&self.path)),
+            )
+        }))
     }
 
     /// What the answers mean.
     pub fn judge(&self, answers: &Answers) -> Result<Stored, AnswerError> {
         let text = answers.text(self.key)?;
         let mut lines = text.lines();
-        let Some(stat) = lines.next() else { return Ok(Stored::Missing) };
-        let (Some(pin), Some(digest), Some(recorded)) = (lines.next(), lines.next(), lines.next()) else {
+        let Some(stat) = lines.next() else {
+            return Ok(Stored::Missing);
+        };
+        let (Some(pin), Some(digest), Some(recorded)) = (lines.next(), lines.next(), lines.next())
+        else {
             return Ok(Stored::Unrecorded);
         };
         if pin != self.pin.as_str() {
@@ -72,13 +85,20 @@ impl StoredFile {
         }
         let got = match answers.shell.get(&format!("{}.sha256", self.key)) {
             None => None,
-            Some(out) if out.ok() => out.text().split_ascii_whitespace().next().map(str::to_owned),
+            Some(out) if out.ok() => out
+                .text()
+                .split_ascii_whitespace()
+                .next()
+                .map(str::to_owned),
             Some(out) => return Err(crate::engine::answers::unreadable(self.key, out)),
         };
         Ok(match got {
             Some(got) if got == digest => Stored::Same,
             None if stat == recorded && !self.deep => Stored::Same,
-            got => Stored::Touched { want: digest.to_owned(), got },
+            got => Stored::Touched {
+                want: digest.to_owned(),
+                got,
+            },
         })
     }
 
@@ -96,7 +116,11 @@ sync "$2.new"; mv -f -- "$2.new" "$2"; sync "${2%/*}""#;
         if out.ok() {
             return Ok(());
         }
-        Err(HostError::Failed { what: format!("record {}", self.path), status: out.status, tail: out.stderr })
+        Err(HostError::Failed {
+            what: format!("record {}", self.path),
+            status: out.status,
+            tail: out.stderr,
+        })
     }
 }
 
@@ -106,14 +130,31 @@ mod tests {
     use crate::host::Output;
 
     fn file(deep: bool) -> StoredFile {
-        StoredFile { key: "f", path: "/f".into(), pin: Sha256Hex::parse(&"a".repeat(64)).unwrap(), deep }
+        StoredFile {
+            key: "f",
+            path: "/f".into(),
+            pin: Sha256Hex::parse(&"a".repeat(64)).unwrap(),
+            deep,
+        }
     }
 
     fn judge(deep: bool, text: &str, sha: Option<&str>) -> Stored {
         let mut answers = Answers::default();
-        answers.shell.insert("f".into(), Output { stdout: text.into(), ..Output::default() });
+        answers.shell.insert(
+            "f".into(),
+            Output {
+                stdout: text.into(),
+                ..Output::default()
+            },
+        );
         if let Some(sha) = sha {
-            answers.shell.insert("f.sha256".into(), Output { stdout: sha.into(), ..Output::default() });
+            answers.shell.insert(
+                "f.sha256".into(),
+                Output {
+                    stdout: sha.into(),
+                    ..Output::default()
+                },
+            );
         }
         file(deep).judge(&answers).unwrap()
     }
@@ -128,11 +169,29 @@ mod tests {
         assert_eq!(judge(false, "1 2 x y 755\n", None), Stored::Unrecorded);
         assert_eq!(judge(false, "1 2 x y 755\nhalf", None), Stored::Unrecorded);
         assert_eq!(judge(false, &same, None), Stored::Same);
-        assert_eq!(judge(true, &same, None), Stored::Touched { want: "d1".into(), got: None });
+        assert_eq!(
+            judge(true, &same, None),
+            Stored::Touched {
+                want: "d1".into(),
+                got: None
+            }
+        );
         assert_eq!(judge(true, &same, Some("d1  -")), Stored::Same);
-        assert_eq!(judge(false, &touched, None), Stored::Touched { want: "d1".into(), got: None });
+        assert_eq!(
+            judge(false, &touched, None),
+            Stored::Touched {
+                want: "d1".into(),
+                got: None
+            }
+        );
         assert_eq!(judge(false, &touched, Some("d1  -")), Stored::Same);
-        assert_eq!(judge(false, &touched, Some("d2  -")), Stored::Touched { want: "d1".into(), got: Some("d2".into()) });
+        assert_eq!(
+            judge(false, &touched, Some("d2  -")),
+            Stored::Touched {
+                want: "d1".into(),
+                got: Some("d2".into())
+            }
+        );
         assert_eq!(judge(false, &other, None), Stored::OtherPin("b".repeat(64)));
     }
 }

@@ -1,0 +1,179 @@
+//! How far the volume is: claim, provisioner, helper pod, directory.
+//!
+//! Pure; depends on `facts`, `pod_trouble`. One reason: a claim says only "Pending"; the reason stands
+//! in the provisioner's events, its log or its helper pod, and nobody looks there by himself.
+//!
+//! A helper pod that ended with an error counts at once (it does nothing but make the directory, and
+//! the next one will fare the same); failures that only the provisioner tells count from the second.
+
+use serde_json::Value;
+
+use super::facts::{Facts, containers, number, text};
+use super::pod_trouble::{one_line, pod_trouble};
+use crate::error::{Exit, Problem};
+
+/// How often the provisioner must have failed; it retries by itself.
+const ATTEMPTS: u64 = 2;
+
+/// Where the volume stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum VolumeState {
+    /// The claim is bound.
+    Bound,
+    /// Waiting helps.
+    Waiting(String),
+    /// Waiting does not help.
+    Stuck(Problem),
+}
+
+/// Judges the claim, and whom it waits for.
+pub fn volume(facts: &Facts) -> VolumeState {
+    let Some(pvc) = &facts.pvc else {
+        return VolumeState::Waiting("the volume claim does not exist yet".into());
+    };
+    let name = text(pvc, "/metadata/name");
+    match text(pvc, "/status/phase") {
+        "Bound" => return VolumeState::Bound,
+        "Lost" => {
+            let volume = text(pvc, "/spec/volumeName");
+            return VolumeState::Stuck(
+                problem(format!("the volume of claim {name} is gone"))
+                    .because(format!("the claim is bound to {volume}, which does not exist"))
+                    .hint("bring the volume object back by hand (the directory may still hold the data); nothing is made anew"),
+            );
+        }
+        _ => {}
+    }
+    if let Some(p) = trouble(facts, pvc, name) {
+        return VolumeState::Stuck(p);
+    }
+    if consumer_is_missing(facts, pvc) {
+        return VolumeState::Waiting(format!(
+            "claim {name} waits for its first consumer, as it should: the pod is not scheduled yet"
+        ));
+    }
+    VolumeState::Waiting(format!("claim {name} waits for the provisioner"))
+}
+
+fn problem(what: String) -> Problem {
+    Problem::new("volume", Exit::NotReady, what)
+}
+
+/// `WaitForFirstConsumer` is normal until the pod has a node.
+fn consumer_is_missing(facts: &Facts, pvc: &Value) -> bool {
+    let first_consumer = facts
+        .storage_class
+        .as_ref()
+        .is_some_and(|c| text(c, "/volumeBindingMode") == "WaitForFirstConsumer");
+    let selected = pvc
+        .pointer("/metadata/annotations/volume.kubernetes.io~1selected-node")
+        .is_some();
+    first_consumer && !selected
+}
+
+fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
+    let events = facts.events_of(pvc);
+    let failed = events
+        .iter()
+        .rev()
+        .find(|e| matches!(e.reason, "ProvisioningFailed" | "FailedBinding"));
+    let attempts: u64 = events
+        .iter()
+        .filter(|e| e.reason == "ProvisioningFailed")
+        .map(|e| e.count)
+        .sum();
+    let what = format!("claim {name} gets no volume");
+    let helper = facts
+        .helpers
+        .iter()
+        .filter(|h| !text(h, "/metadata/name").starts_with("helper-pod-delete"))
+        .find_map(|h| helper_trouble(facts, h));
+    let provisioner = facts.provisioner.as_ref().and_then(|p| {
+        let who = format!("the provisioner's pod {}", text(p, "/metadata/name"));
+        pod_trouble(facts, p, &who, "volume")
+    });
+    let mut p = match (helper, provisioner, failed) {
+        (Some(h), _, _) => {
+            let mut p = problem(what);
+            if let Some(e) = failed {
+                p = p.because(one_line(e.message));
+            }
+            join(p, h)
+        }
+        (None, Some(inner), _) => join(problem(what), inner),
+        (None, None, Some(e)) if attempts >= ATTEMPTS => problem(what).because(one_line(e.message)),
+        _ => return None,
+    };
+    let log: Vec<&String> = facts
+        .provisioner_log
+        .iter()
+        .filter(|l| l.contains("rror") || l.contains("ailed"))
+        .collect();
+    for line in &log[log.len().saturating_sub(3)..] {
+        p = p.because(format!("provisioner: {}", line.trim_end()));
+    }
+    let all = p.causes.join("\n").to_lowercase();
+    // The kernel's and the provisioner's words; they give no numbers.
+    for (part, hint) in [
+        (
+            "no space left",
+            "the file system of monopg_storage_path is full: free space there",
+        ),
+        (
+            "read-only file system",
+            "monopg_storage_path lies on a read-only file system: mount it read-write (`findmnt -T PATH`)",
+        ),
+        (
+            "permission denied",
+            "the directory cannot be written: look at mode, owner, SELinux (`ls -ldZ PATH`) and mount options",
+        ),
+        (
+            "not a directory",
+            "something else than a directory lies at monopg_storage_path: move it away",
+        ),
+        (
+            "storageclass.storage.k8s.io",
+            "the StorageClass does not exist: set monopg_storage_class (`k3s kubectl get storageclass`)",
+        ),
+    ] {
+        if all.contains(part) {
+            p = p.hint(hint);
+        }
+    }
+    Some(p.hint("the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`"))
+}
+
+fn join(mut outer: Problem, inner: Problem) -> Problem {
+    outer.causes.push(inner.what);
+    outer.causes.extend(inner.causes);
+    outer.hints.extend(inner.hints);
+    outer
+}
+
+fn helper_trouble(facts: &Facts, helper: &Value) -> Option<Problem> {
+    let who = format!(
+        "the provisioner's helper pod {}",
+        text(helper, "/metadata/name")
+    );
+    if let Some(p) = pod_trouble(facts, helper, &who, "volume") {
+        return Some(p);
+    }
+    let ended = containers(helper).find_map(|c| {
+        number(c, "/state/terminated/exitCode")
+            .filter(|&code| code != 0)
+            .map(|code| (c, code))
+    });
+    let (status, code) = match ended {
+        Some(found) => found,
+        None if text(helper, "/status/phase") == "Failed" => {
+            return Some(problem(format!("{who} failed")).because(text(helper, "/status/message")));
+        }
+        None => return None,
+    };
+    let mut p = problem(format!("{who} failed with status {code}"));
+    let message = text(status, "/state/terminated/message");
+    if !message.is_empty() {
+        p = p.because(one_line(message));
+    }
+    Some(p)
+}
