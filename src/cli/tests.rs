@@ -23,8 +23,7 @@ fn child() {
         std::process::exit(99);
     });
     let options = Options::detect(Some(Format::Json), Color::Never, Verbosity::Normal);
-    let reporter = Reporter::start(options, Masker::default()).unwrap();
-    report_panics(reporter.clone());
+    let reporter = super::start(options).unwrap();
     reporter.learn(Masker::new([&crate::secrets::Secret::from("c4nary")]));
     let stop = Stop::default();
     let result = in_runtime(&stop, &reporter, async {
