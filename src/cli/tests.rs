@@ -19,7 +19,7 @@ fn child() {
     };
     // Broken code must fail the test, not hang it.
     std::thread::spawn(|| {
-        std::thread::sleep(Duration::from_secs(20));
+        std::thread::sleep(Duration::from_secs(60));
         std::process::exit(99);
     });
     let options = Options::detect(Some(Format::Json), Color::Never, Verbosity::Normal);
