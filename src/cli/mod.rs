@@ -91,10 +91,9 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
         }
     });
     let verbosity = options.verbosity;
-    let Ok(reporter) = Reporter::start(options, Masker::default()) else {
+    let Ok(reporter) = start(options) else {
         return Exit::Unforeseen;
     };
-    report_panics(reporter.clone());
     if verbosity >= Verbosity::Trace {
         trace(&reporter, output.verbose);
     }
@@ -117,6 +116,13 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
         }
     });
     end(&reporter, &stop, result)
+}
+
+/// A reporter that panics are told to as well.
+fn start(options: Options) -> std::io::Result<Arc<Reporter>> {
+    let reporter = Reporter::start(options, Masker::default())?;
+    report_panics(reporter.clone());
+    Ok(reporter)
 }
 
 fn end(reporter: &Reporter, stop: &Stop, result: Result<Exit, Vec<Problem>>) -> Exit {

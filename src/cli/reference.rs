@@ -8,23 +8,7 @@ use std::fmt::Write as _;
 use crate::engine::event_table::{EVENTS, HOST_RESULT};
 use crate::error::Exit;
 use crate::report::JSON_KEYS;
-
-/// One variable of the inventory, for the table.
-pub(super) struct Variable {
-    /// `monopg_…`.
-    pub name: String,
-    /// Its type, as `list of text`.
-    pub kind: String,
-    /// Its default; `None` = required.
-    pub default: Option<String>,
-    /// One line.
-    pub doc: String,
-}
-
-/// The variables. The settings' own table feeds it.
-fn variables() -> Vec<Variable> {
-    Vec::new()
-}
+use crate::settings::table;
 
 /// The whole page.
 pub(super) fn markdown() -> String {
@@ -32,7 +16,7 @@ pub(super) fn markdown() -> String {
         "# Reference\n\nGenerated from the code by `monopg reference`; do not edit.\n\n",
     );
     commands(&mut out);
-    settings(&mut out, &variables());
+    settings(&mut out);
     exit_codes(&mut out);
     json(&mut out);
     events(&mut out);
@@ -133,30 +117,13 @@ fn flags<'a>(out: &mut String, args: impl Iterator<Item = &'a clap::Arg>) {
     }
 }
 
-fn settings(out: &mut String, variables: &[Variable]) {
+fn settings(out: &mut String) {
     put!(out, "\n## Variables\n");
     put!(
         out,
-        "Variables of the inventory. Relative paths are relative to the inventory's folder."
+        "Variables of the inventory. Relative paths are relative to the inventory's folder.\n"
     );
-    put!(
-        out,
-        "\n| Variable | Type | Default | Meaning |\n|---|---|---|---|"
-    );
-    for v in variables {
-        let default = v
-            .default
-            .as_deref()
-            .map_or_else(|| "required".to_owned(), |d| format!("`{d}`"));
-        put!(
-            out,
-            "| `{}` | {} | {} | {} |",
-            v.name,
-            cell(&v.kind),
-            cell(&default),
-            cell(&v.doc)
-        );
-    }
+    out.push_str(&table::markdown());
 }
 
 fn exit_codes(out: &mut String) {

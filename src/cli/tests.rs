@@ -17,9 +17,13 @@ fn child() {
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };
+    // Broken code must fail the test, not hang it.
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(60));
+        std::process::exit(99);
+    });
     let options = Options::detect(Some(Format::Json), Color::Never, Verbosity::Normal);
-    let reporter = Reporter::start(options, Masker::default()).unwrap();
-    report_panics(reporter.clone());
+    let reporter = super::start(options).unwrap();
     reporter.learn(Masker::new([&crate::secrets::Secret::from("c4nary")]));
     let stop = Stop::default();
     let result = in_runtime(&stop, &reporter, async {
