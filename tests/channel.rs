@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use monopg::host::channel::{Channel, helper, nonce};
-use monopg::host::transport::{End, RoundTrips, Transport};
+use monopg::host::channel::{Channel, HELPER, nonce};
+use monopg::host::transport::{Ending, RoundTrips, Transport};
 use monopg::host::{Command, Host, HostError, Upload};
 use monopg::secrets::Secret;
 
@@ -17,7 +17,7 @@ struct Shell {
 fn open_in(dir: &std::path::Path) -> (Channel, u32) {
     let nonce = nonce().unwrap();
     let mut child = tokio::process::Command::new("/bin/sh")
-        .args(["-c", &helper(&nonce)])
+        .args(["-c", HELPER, "sh", &nonce])
         .env("MONOPG_RUN_DIR", dir.join("run"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -30,7 +30,7 @@ fn open_in(dir: &std::path::Path) -> (Channel, u32) {
         stdout: Box::new(child.stdout.take().unwrap()),
         stderr: Box::new(child.stderr.take().unwrap()),
         round_trips: RoundTrips::default(),
-        ended: Box::pin(std::future::ready(End::Exited(0))),
+        ending: Ending::default(),
         keep: Box::new(()),
     };
     // Reaped at once, as sshd and sudo do it: the watchdog takes a zombie for alive.

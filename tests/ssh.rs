@@ -11,35 +11,54 @@ mod ssh_support;
 use std::time::{Duration, Instant};
 
 use monopg::error::Exit;
-use monopg::host::transport::{End, Transport};
+use monopg::host::process::{End, Process};
+use monopg::host::transport::Transport;
 use monopg::host::{HostError, open, ssh};
 use ssh_support::{Keygen, Server, Setup};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// Everything that a process says, and how it ends.
-async fn all(transport: Transport, input: &[u8]) -> (Vec<u8>, Vec<u8>, End) {
-    let Transport {
-        mut stdin,
-        mut stdout,
-        mut stderr,
-        ended,
-        keep,
-        ..
-    } = transport;
-    let (mut out, mut err) = (Vec::new(), Vec::new());
+/// Everything that a process says on its streams.
+async fn talk(
+    stdin: &mut (impl AsyncWrite + Unpin + ?Sized),
+    stdout: &mut (impl AsyncRead + Unpin + ?Sized),
+    stderr: &mut (impl AsyncRead + Unpin + ?Sized),
+    input: &[u8],
+) -> (Vec<u8>, String) {
+    let (mut out, mut err) = (Vec::new(), String::new());
     let write = async {
-        stdin.write_all(input).await.unwrap();
-        stdin.shutdown().await.unwrap();
+        // A process that reads nothing may be gone before.
+        let _ = stdin.write_all(input).await;
+        let _ = stdin.shutdown().await;
     };
-    let (_, out_read, _) = tokio::join!(
+    let (_, out_read, err_read) = tokio::join!(
         write,
         stdout.read_to_end(&mut out),
-        stderr.read_to_end(&mut err)
+        stderr.read_to_string(&mut err)
     );
     out_read.unwrap();
-    let end = ended.await;
-    drop(keep);
+    err_read.unwrap();
+    (out, err)
+}
+
+/// Everything that a process says, and how it ends.
+async fn all(mut process: Process, input: &[u8]) -> (Vec<u8>, String, End) {
+    let (out, err) = talk(
+        &mut *process.stdin,
+        &mut *process.stdout,
+        &mut *process.stderr,
+        input,
+    )
+    .await;
+    let end = process.ended.await;
+    drop(process.keep);
     (out, err, end)
+}
+
+/// Everything that a script says, and the reason for its end.
+async fn script(mut t: Transport, input: &[u8]) -> (String, String, Option<HostError>) {
+    let (out, err) = talk(&mut *t.stdin, &mut *t.stdout, &mut *t.stderr, input).await;
+    let reason = t.ending.reason().await;
+    (String::from_utf8(out).unwrap(), err, reason)
 }
 
 fn exited(end: &End) -> i32 {
@@ -60,25 +79,25 @@ async fn a_key_login_runs_a_command() {
     assert_eq!(transport.round_trips.get(), 1);
     let (out, err, end) = all(transport, b"").await;
     assert_eq!(String::from_utf8_lossy(&out), "out\n");
-    assert_eq!(String::from_utf8_lossy(&err), "err\n");
+    assert_eq!(err, "err\n");
     assert_eq!(exited(&end), 7);
 }
 
 #[tokio::test]
 async fn a_script_is_run_as_it_is_and_data_do_not_mix() {
     let server = Server::start(Setup::default());
-    let script = "printf '%s|' \"it's\" 'a \"b\" $HOME `x` \\n !! %d' \"$(printf 'é\\n')\"\ncat <<'E'\nhere\\document!\nE\nexec cat";
-    let transport = open::open("k3s", &server.connection(), script)
+    let text = "printf '%s|' \"it's\" 'a \"b\" $HOME `x` \\n !! %d' \"$(printf 'é\\n')\" \"$#$2\"\ncat <<'E'\nhere\\document!\nE\nexec cat";
+    let transport = open::open("k3s", &server.connection(), text, &["a", "b'! c"])
         .await
         .unwrap();
     assert_eq!(transport.round_trips.get(), 1);
-    let (out, err, end) = all(transport, b"echo injected\n").await;
+    let (out, err, reason) = script(transport, b"echo injected\n").await;
     assert_eq!(
-        String::from_utf8(out).unwrap(),
-        "it's|a \"b\" $HOME `x` \\n !! %d|é|here\\document!\necho injected\n"
+        out,
+        "it's|a \"b\" $HOME `x` \\n !! %d|é|2b'! c|here\\document!\necho injected\n"
     );
-    assert_eq!(String::from_utf8_lossy(&err), "");
-    assert_eq!(exited(&end), 0);
+    assert_eq!(err, "");
+    assert!(reason.is_none(), "{reason:?}");
 }
 
 #[tokio::test]
@@ -92,11 +111,10 @@ async fn ten_megabytes_come_back_unchanged() {
                 .take(1)
         })
         .collect();
-    let transport = open::open("k3s", &server.connection(), "exec cat")
-        .await
-        .unwrap();
+    let session = ssh::connect("k3s", &server.connection()).await.unwrap();
+    let process = session.exec("exec cat").await.unwrap();
     let begin = Instant::now();
-    let (out, _, end) = all(transport, &data).await;
+    let (out, _, end) = all(process, &data).await;
     assert!(out == data, "{} bytes of {}", out.len(), data.len());
     assert_eq!(exited(&end), 0);
     eprintln!("10 MB there and back: {:?}", begin.elapsed());

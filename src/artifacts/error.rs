@@ -424,7 +424,7 @@ impl ArtifactError {
                 arch.as_str(),
                 arch.as_str()
             )],
-            E::Index { .. } => vec![format!("{source} names a Helm repository when monopg_chart_name is set; else it must end in .tgz")],
+            E::Index { .. } => vec![format!("check that {source} is a Helm repository's address (with index.yaml below it), or that of the archive itself, ending in .tgz")],
             E::NotInIndex { others, chart, .. } => match others.is_empty() {
                 true => vec![format!("the repository has no chart {chart}: check monopg_chart and monopg_chart_name")],
                 false => vec![format!("it has {}: check monopg_chart_version", others.join(", "))],

@@ -111,9 +111,9 @@ pub struct HostArgs {
     #[arg(short, long = "become")]
     pub become_root: bool,
     /// Ask for sudo's password on the terminal
-    #[arg(short = 'K', long, conflicts_with = "become_password_file")]
+    #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
-    /// Read sudo's password from the first line of a file
+    /// Read sudo's password from the first line of a file; -K wins
     #[arg(
         long,
         alias = "become-pass-file",
@@ -179,7 +179,7 @@ pub struct StatusArgs {
 
 /// The form that the arguments ask for, found without parsing them: also a usage error has to be
 /// reported in it.
-pub fn peek_format<'a>(argv: impl IntoIterator<Item = &'a str>) -> Option<Format> {
+pub(super) fn peek_format<'a>(argv: impl IntoIterator<Item = &'a str>) -> Option<Format> {
     use clap::ValueEnum as _;
     let mut found = None;
     let mut argv = argv.into_iter().skip(1);
@@ -204,6 +204,23 @@ pub fn peek_format<'a>(argv: impl IntoIterator<Item = &'a str>) -> Option<Format
         };
         if let Some(format) = value.and_then(|v| Format::from_str(v, false).ok()) {
             found = Some(format);
+        }
+    }
+    found
+}
+
+/// `--color`, found in the same way.
+pub(super) fn peek_color<'a>(argv: impl IntoIterator<Item = &'a str>) -> Color {
+    use clap::ValueEnum as _;
+    let mut found = Color::Auto;
+    let mut argv = argv.into_iter().skip(1);
+    while let Some(arg) = argv.next().filter(|a| *a != "--") {
+        let value = match arg {
+            "--color" => argv.next(),
+            _ => arg.strip_prefix("--color="),
+        };
+        if let Some(color) = value.and_then(|v| Color::from_str(v, false).ok()) {
+            found = color;
         }
     }
     found
@@ -235,6 +252,18 @@ mod tests {
         ];
         for (argv, want) in table {
             assert_eq!(peek_format(argv.iter().copied()), *want, "{argv:?}");
+        }
+    }
+
+    #[test]
+    fn the_colour_too() {
+        for (argv, want) in [
+            (&["monopg", "--wat"][..], Color::Auto),
+            (&["monopg", "--color", "never", "--wat"], Color::Never),
+            (&["monopg", "--wat", "--color=always"], Color::Always),
+            (&["monopg", "--", "--color=always"], Color::Auto),
+        ] {
+            assert_eq!(peek_color(argv.iter().copied()), want, "{argv:?}");
         }
     }
 

@@ -24,7 +24,7 @@ use self::args::{Cli, Command, HostArgs, OutputArgs};
 use self::stop::Stop;
 use self::wire::{RunOptions, Session};
 use crate::error::{Exit, Problem, worst};
-use crate::report::{Color, Options, Reporter, Verbosity, print_data};
+use crate::report::{Options, Reporter, Verbosity, print_data};
 use crate::secrets::Masker;
 
 /// Runs the program with its arguments, the first being its name, and returns the code to end with.
@@ -44,7 +44,8 @@ fn refuse(argv: &[OsString], error: &clap::Error) -> Exit {
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
     let format = args::peek_format(argv.iter().map(String::as_str));
-    let options = Options::detect(format, Color::Auto, Verbosity::Normal);
+    let color = args::peek_color(argv.iter().map(String::as_str));
+    let options = Options::detect(format, color, Verbosity::Normal);
     match Reporter::start(options, Masker::default()) {
         Ok(reporter) => reporter.finish(Exit::Usage, vec![usage::problem(error)]),
         Err(_) => Exit::Usage,
@@ -108,9 +109,25 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
         reporter: reporter.clone(),
         stop: stop.clone(),
     };
-    let result = in_runtime(&session, run.as_ref());
+    let result = in_runtime(&stop, &reporter, async {
+        match &run {
+            Some(options) => wire::apply(&session, options).await,
+            None => wire::status(&session).await,
+        }
+    });
+    end(&reporter, &stop, result)
+}
+
+fn end(reporter: &Reporter, stop: &Stop, result: Result<Exit, Vec<Problem>>) -> Exit {
     match result {
-        Ok(exit) => reporter.finish(exit, Vec::new()),
+        Ok(exit) => {
+            // The engine knows that it was asked to stop, not by which signal.
+            let exit = match (exit, stop.requested()) {
+                (Exit::Interrupted, Some(exit)) => exit,
+                (exit, _) => exit,
+            };
+            reporter.finish(exit, Vec::new())
+        }
         Err(problems) => {
             // What fails because the run was asked to stop is not what it ends with.
             let exit = stop.requested().unwrap_or_else(|| worst(&problems));
@@ -119,7 +136,11 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
     }
 }
 
-fn in_runtime(session: &Session, run: Option<&RunOptions>) -> Result<Exit, Vec<Problem>> {
+fn in_runtime(
+    stop: &Stop,
+    reporter: &Arc<Reporter>,
+    work: impl Future<Output = Result<Exit, Vec<Problem>>>,
+) -> Result<Exit, Vec<Problem>> {
     let unforeseen = |error: std::io::Error| {
         vec![
             Problem::new("runtime", Exit::Unforeseen, "the runtime cannot be started")
@@ -134,11 +155,8 @@ fn in_runtime(session: &Session, run: Option<&RunOptions>) -> Result<Exit, Vec<P
         .build()
         .map_err(unforeseen)?;
     let result = runtime.block_on(async {
-        stop::listen(session.stop.clone(), session.reporter.clone()).map_err(unforeseen)?;
-        match run {
-            Some(options) => wire::apply(session, options).await,
-            None => wire::status(session).await,
-        }
+        stop::listen(stop.clone(), reporter.clone()).map_err(unforeseen)?;
+        work.await
     });
     // A blocking task that hangs (a name that does not resolve) must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -199,3 +217,6 @@ fn definition() -> clap::Command {
     command.build();
     command
 }
+
+#[cfg(test)]
+mod tests;

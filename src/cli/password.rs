@@ -13,11 +13,12 @@ use crate::secrets::Secret;
 
 /// The password that the flags ask for; `None` if they ask for none.
 pub(super) fn become_password(args: &HostArgs) -> Result<Option<Secret>, Problem> {
-    if let Some(file) = &args.become_password_file {
-        return from_file(file).map(Some);
-    }
     if !args.ask_become_pass {
-        return Ok(None);
+        // An empty variable of the environment is an unset one.
+        return match &args.become_password_file {
+            Some(file) if !file.as_os_str().is_empty() => from_file(file).map(Some),
+            _ => Ok(None),
+        };
     }
     let terminal = std::fs::File::open("/dev/tty").is_ok();
     may_ask(args.no_input, terminal)?;

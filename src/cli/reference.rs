@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use crate::engine::event_table::{EVENTS, HOST_RESULT};
 use crate::error::Exit;
+use crate::report::JSON_KEYS;
 
 /// One variable of the inventory, for the table.
 pub(super) struct Variable {
@@ -177,7 +178,7 @@ fn json(out: &mut String) {
         "Exactly one object on standard output at the end, also when the run failed or never began.\n"
     );
     put!(out, "| Key | Meaning |\n|---|---|");
-    for (key, meaning) in TOP {
+    for (key, meaning) in JSON_KEYS {
         put!(out, "| `{key}` | {} |", cell(meaning));
     }
     put!(out, "\nEach host in `hosts`:\n");
@@ -191,23 +192,6 @@ fn json(out: &mut String) {
         "\nA problem is an object of `id` (stable), `what`, `causes`, `hints` (both absent if empty) and `exit`.\nA step's `changes` are `items` (each `what`, `before`, `after`; null = absent) and `disruption`:\n`none`, `pod_restart` or `k3s_restart`."
     );
 }
-
-/// The keys of the object, in order; compared with a real one by a test in `report`.
-pub(crate) const TOP: &[(&str, &str)] = &[
-    ("changed", "true if any host was (or would be) changed"),
-    ("failed", "true if the run failed"),
-    ("msg", "one sentence"),
-    ("exit", "the process' exit code"),
-    ("run_id", "the run's id; empty if it never began"),
-    ("check", "true if nothing was to be changed"),
-    (
-        "diff",
-        "the hosts' differences as Ansible shows them: host, step, before, after, before_header, after_header, disruption; empty with `--no-diff`",
-    ),
-    ("warnings", "all warnings as text"),
-    ("errors", "problems of the run as a whole"),
-    ("hosts", "each host's result by its name"),
-];
 
 fn events(out: &mut String) {
     put!(out, "\n## Events (`--output jsonl`)\n");

@@ -63,14 +63,43 @@ mod tests {
 
     #[test]
     fn messages() {
-        insta::assert_snapshot!(say(&["monopg"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "aply"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "apply", "--chek"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "apply", "-o", "xml"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "apply", "-f", "0"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "apply", "--wait-timeout", "soon"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "completions"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "apply", "-q", "-v"]), @"");
-        insta::assert_snapshot!(say(&["monopg", "apply", "-i"]), @"");
+        insta::assert_snapshot!(say(&["monopg"]), @r#"
+        a command is missing
+        monopg apply, monopg plan or monopg status; more with `monopg --help`
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "aply"]), @r#"
+        unrecognized subcommand 'aply'
+        a similar subcommand exists: 'apply'
+        usage: monopg [OPTIONS] <COMMAND>; more with --help
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "apply", "--chek"]), @r#"
+        unexpected argument '--chek' found
+        a similar argument exists: '--check'
+        usage: monopg apply --check; more with --help
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "apply", "-o", "xml"]), @r#"
+        invalid value 'xml' for '--output <FORM>'
+        possible values: human, plain, json, jsonl
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "apply", "-f", "0"]), @r#"
+        invalid value '0' for '--forks <N>': 0 is not in 1..=1000
+        more with `monopg --help`
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "apply", "--wait-timeout", "soon"]), @r#"
+        invalid value 'soon' for '--wait-timeout <TIME>': `soon` is not a duration; write 300, 90s, 10m or 1h30m
+        more with `monopg --help`
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "completions"]), @r#"
+        the following required arguments were not provided: <SHELL>
+        usage: monopg completions <SHELL>; more with --help
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "apply", "-q", "-v"]), @r#"
+        the argument '--quiet' cannot be used with '--verbose...'
+        usage: monopg apply --quiet; more with --help
+        "#);
+        insta::assert_snapshot!(say(&["monopg", "apply", "-i"]), @r#"
+        a value is required for '--inventory <PATH>' but none was supplied
+        more with `monopg --help`
+        "#);
     }
 }

@@ -34,8 +34,10 @@ pub enum FieldDrift {
 pub struct Difference {
     /// The object.
     pub object: ObjectRef,
-    /// Where in it.
+    /// Where in it: what the patch sets or removes.
     pub path: FieldPath,
+    /// Where in it, for people: inside a list that changes only as a whole, the entry that differs.
+    pub shown: FieldPath,
     /// What shall stand there; `None` = nothing. May be a secret: for the patch only, never for people.
     pub(super) wanted: Option<Value>,
     /// How it is, for people; `None` = absent.
@@ -75,8 +77,8 @@ impl FieldDrift {
         match self {
             FieldDrift::Missing { object } => object.to_string(),
             FieldDrift::Field(d) => match &d.manager {
-                Some(m) => format!("{}: {} (added by {m})", d.object, d.path),
-                None => format!("{}: {}", d.object, d.path),
+                Some(m) => format!("{}: {} (added by {m})", d.object, d.shown),
+                None => format!("{}: {}", d.object, d.shown),
             },
         }
     }
@@ -174,13 +176,15 @@ impl Comparison<'_> {
     fn report(&mut self, path: &FieldPath, wanted: Option<&Value>, manager: Option<&str>) {
         let live = path.get(self.live).filter(|v| !v.is_null());
         let names = path.names();
-        let text = |v: &Value| show::short(&self.object.kind, path, v);
+        let (shown, before, after) = narrowed(path.clone(), live, wanted);
+        let text = |v: &Value| show::short(&self.object.kind, &shown, v);
         self.found.push(Difference {
             object: self.object.clone(),
             path: path.clone(),
             wanted: wanted.cloned(),
-            before: live.map(text),
-            after: wanted.map(text),
+            before: before.as_ref().map(text),
+            after: after.as_ref().map(text),
+            shown,
             manager: manager.map(str::to_owned),
             immutable: manifest::is_immutable(&self.object.kind, &names),
         });
@@ -317,6 +321,59 @@ impl Comparison<'_> {
         }
         path.clone()
     }
+}
+
+/// Follows a difference of two whole lists down to the one entry or field that differs; of lists of
+/// different lengths only the entries that the other side lacks are left.
+fn narrowed(
+    path: FieldPath,
+    live: Option<&Value>,
+    wanted: Option<&Value>,
+) -> (FieldPath, Option<Value>, Option<Value>) {
+    let (Some(l), Some(w)) = (live, wanted) else {
+        return (path, live.cloned(), wanted.cloned());
+    };
+    match (l, w) {
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let mut differing = (0..a.len()).filter(|&i| !same(&b[i], &a[i], &[], ""));
+            if let (Some(i), None) = (differing.next(), differing.next()) {
+                return narrowed(path.then(Segment::Index(i)), Some(&a[i]), Some(&b[i]));
+            }
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let lacking = |mine: &[Value], other: &[Value]| {
+                let left: Vec<Value> = mine
+                    .iter()
+                    .filter(|m| {
+                        !other
+                            .iter()
+                            .any(|o| same(o, m, &[], "") || same(m, o, &[], ""))
+                    })
+                    .cloned()
+                    .collect();
+                (!left.is_empty()).then_some(Value::Array(left))
+            };
+            let (before, after) = (lacking(a, b), lacking(b, a));
+            if before.is_some() || after.is_some() {
+                return (path, before, after);
+            }
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let mut keys: Vec<&String> = a.keys().collect();
+            keys.extend(b.keys().filter(|k| !a.contains_key(*k)));
+            let mut differing = keys.into_iter().filter(|k| match (a.get(*k), b.get(*k)) {
+                (Some(x), Some(y)) => !same(y, x, &[], k),
+                (Some(x), None) => !defaulted(k, x),
+                (None, Some(y)) => !absent(k, y),
+                (None, None) => false,
+            });
+            if let (Some(key), None) = (differing.next(), differing.next()) {
+                return narrowed(path.field(key), a.get(key), b.get(key));
+            }
+        }
+        _ => {}
+    }
+    (path, Some(l.clone()), Some(w.clone()))
 }
 
 /// What makes the object the one it is; the versions of a group are one object to the API.

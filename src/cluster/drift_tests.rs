@@ -178,12 +178,12 @@ fn edited_fields_are_named_and_mended() {
         ),
         (
             pol("/spec/ingress/0/from", json!(null)),
-            "spec.ingress: [{\"ports\":[{\"port\":5432,\"protocol\":\"TCP\"}]}] → [{\"ports\":[{\"port\":5432}],\"from\":[{\"namespaceSelector\":{\"matchLabels\":{\"kubernetes.io/metadata.name\":\"apps\"}}}]}]",
+            "spec.ingress[0].from: – → [{\"namespaceSelector\":{\"matchLabels\":{\"kubernetes.io/metadata.name\":\"apps\"}}}]",
             true,
         ),
         (
             pol("/spec/ingress/0/from/-", json!({"podSelector": {}})),
-            "spec.ingress: [{\"ports\":[{\"port\":5432,\"protocol\":\"TCP\"}],\"from\":[{\"namespaceSelector\":{\"matchLabels\":{\"kubernetes.io/metadata.name\":\"apps\"}}},{\"podSelector\":{}}]}] → [{\"ports\":[{\"port\":5432}],\"from\":[{\"namespaceSelector\":{\"matchLabels\":{\"kubernetes.io/metadata.name\":\"apps\"}}}]}]",
+            "spec.ingress[0].from: [{\"podSelector\":{}}] → –",
             true,
         ),
         (
@@ -309,7 +309,7 @@ fn added_fields_are_found_through_their_managers_and_removed() {
         assert!(
             managed_fields::entries(&mended)
                 .iter()
-                .all(|e| !e.is_foreign())
+                .all(|e| !e.is_foreign() || e.fields.is_empty())
         );
     }
 }
@@ -493,7 +493,6 @@ fn a_patch_in_full() {
     {"op":"replace","path":"/spec/type","value":"ClusterIP"}
     {"op":"test","path":"/spec/ports/0/nodePort","value":30432}
     {"op":"remove","path":"/spec/ports/0/nodePort"}
-    {"op":"test","path":"/metadata/managedFields/0/manager","value":"kubectl-patch"}
-    {"op":"remove","path":"/metadata/managedFields/0"}
+    {"op":"replace","path":"/metadata/managedFields","value":[{}]}
     "#);
 }

@@ -205,3 +205,7 @@ fn not_created(facts: &Facts, sts: &Value, name: &str) -> Option<Problem> {
     }
     Some(p)
 }
+
+#[cfg(test)]
+#[path = "readiness_tests.rs"]
+mod tests;

@@ -143,22 +143,38 @@ fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// From the last to the first, so that the numbers stay right.
+/// Replaces the whole list: the API server sorts it by time, so with every status update an entry's
+/// number changes. A claim on status that is a moment old does no harm.
 fn drop_claims(live: &Value, patch: &mut Vec<Value>) {
-    for entry in managed_fields::entries(live).iter().rev() {
-        let harmless = !entry.fields.is_empty()
-            && entry
-                .fields
-                .iter()
-                .all(|f| tolerated::field(live, &f.names()));
-        if !entry.is_foreign() || harmless {
-            continue;
-        }
-        let path = format!("/metadata/managedFields/{}", entry.index);
-        patch
-            .push(json!({"op": "test", "path": format!("{path}/manager"), "value": entry.manager}));
-        patch.push(json!({"op": "remove", "path": path}));
+    let dropped: Vec<usize> = managed_fields::entries(live)
+        .iter()
+        .filter(|entry| {
+            let harmless = !entry.fields.is_empty()
+                && entry
+                    .fields
+                    .iter()
+                    .all(|f| tolerated::field(live, &f.names()));
+            entry.is_foreign() && !harmless
+        })
+        .map(|entry| entry.index)
+        .collect();
+    let all = live
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
+    let (Some(all), false) = (all, dropped.is_empty()) else {
+        return;
+    };
+    let mut kept: Vec<Value> = all
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| !dropped.contains(i))
+        .map(|(_, entry)| entry.clone())
+        .collect();
+    if kept.is_empty() {
+        // An empty list means "as it was"; one empty entry means "nobody".
+        kept.push(json!({}));
     }
+    patch.push(json!({"op": "replace", "path": "/metadata/managedFields", "value": kept}));
 }
 
 /// True if mending these makes a controller replace pods.

@@ -2,6 +2,9 @@
 //!
 //! Pure; depends on `facts`, `pod_trouble`. One reason: a claim says only "Pending"; the reason stands
 //! in the provisioner's events, its log or its helper pod, and nobody looks there by himself.
+//!
+//! A helper pod that ended with an error counts at once (it does nothing but make the directory, and
+//! the next one will fare the same); failures that only the provisioner tells count from the second.
 
 use serde_json::Value;
 
@@ -80,7 +83,11 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         .map(|e| e.count)
         .sum();
     let what = format!("claim {name} gets no volume");
-    let helper = facts.helpers.iter().find_map(|h| helper_trouble(facts, h));
+    let helper = facts
+        .helpers
+        .iter()
+        .filter(|h| !text(h, "/metadata/name").starts_with("helper-pod-delete"))
+        .find_map(|h| helper_trouble(facts, h));
     let provisioner = facts.provisioner.as_ref().and_then(|p| {
         let who = format!("the provisioner's pod {}", text(p, "/metadata/name"));
         pod_trouble(facts, p, &who, "volume")

@@ -15,18 +15,13 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use super::transport::{End, Ended, RoundTrips, Transport};
+use super::transport::{Ending, RoundTrips, Transport};
 use super::{Command, Host, HostError, Output, Upload};
 use crate::secrets::Secret;
 use crate::settings::Connection;
 
 /// The helper that runs on the host.
-const HELPER: &str = include_str!("helper.sh");
-
-/// The helper's script for a shell that has no positional parameters yet.
-pub fn helper(nonce: &str) -> String {
-    format!("set -- {}\n{HELPER}", quote(nonce))
-}
+pub const HELPER: &str = include_str!("helper.sh");
 
 /// One answer may be this long; a host that sends more is not trusted any further.
 const LONGEST_ANSWER: u64 = 64 << 20;
@@ -57,7 +52,7 @@ struct Shared {
     wake: Notify,
     woken: AtomicBool,
     sent_since_wait: AtomicBool,
-    ended: AsyncMutex<Option<Ended>>,
+    ending: Ending,
 }
 
 #[derive(Default)]
@@ -93,7 +88,7 @@ impl Channel {
     /// Opens the channel to a host: connects, becomes root where that is wanted, starts the helper.
     pub async fn open(name: &str, connection: &Connection) -> Result<Self, HostError> {
         let nonce = nonce()?;
-        let transport = super::open::open(name, connection, &helper(&nonce)).await?;
+        let transport = super::open::open(name, connection, HELPER, &[&nonce]).await?;
         Ok(Channel::new(name, &nonce, transport))
     }
 
@@ -104,7 +99,7 @@ impl Channel {
             wake: Notify::new(),
             woken: AtomicBool::new(false),
             sent_since_wait: AtomicBool::new(false),
-            ended: AsyncMutex::new(Some(transport.ended)),
+            ending: transport.ending,
         });
         let writer = Arc::new(AsyncMutex::new(transport.stdin));
         let tasks = vec![
@@ -187,20 +182,12 @@ impl Channel {
     }
 
     async fn lost(&self, during: &str) -> HostError {
-        let mut lines = clean(&self.shared.state().tail);
         // The layers below know better why: sudo's refusal, a broken connection.
-        if let Some(ended) = self.shared.ended.lock().await.take() {
-            match tokio::time::timeout(GRACE, ended).await {
-                Ok(End::Refused(reason)) => return reason,
-                Ok(End::Lost(why)) => lines.push_str(&why),
-                Ok(End::Exited(_)) | Err(_) => {}
-            }
+        if let Some(reason) = self.shared.ending.reason().await {
+            return reason;
         }
-        HostError::Lost {
-            host: self.name.clone(),
-            during: during.to_owned(),
-            tail: lines,
-        }
+        let tail = clean(&self.shared.state().tail);
+        HostError::Lost { host: self.name.clone(), during: during.to_owned(), tail }
     }
 
     async fn start(&self, command: &Command) -> Result<Sent, HostError> {

@@ -1,6 +1,6 @@
 //! This machine as a host: a child process instead of SSH.
 //!
-//! May depend on the transport. One reason: `ansible_connection: local` is a way like any other.
+//! May depend on the process. One reason: `ansible_connection: local` is a way like any other.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
@@ -8,7 +8,8 @@ use std::process::Stdio;
 use tokio::sync::oneshot;
 
 use super::HostError;
-use super::transport::{End, RoundTrips, Transport};
+use super::process::{End, Process};
+use super::transport::RoundTrips;
 
 /// Ends the waiting task, and with it the child, when the transport is dropped.
 struct Guard(tokio::task::AbortHandle);
@@ -20,11 +21,13 @@ impl Drop for Guard {
 }
 
 /// Runs a POSIX sh script as the current user.
-pub fn spawn(script: &str) -> Result<Transport, HostError> {
-    let unreachable = |source| HostError::Unreachable {
-        address: "/bin/sh on this machine".into(),
-        source,
-    };
+pub fn spawn(script: &str) -> Result<Process, HostError> {
+    fn unreachable(source: std::io::Error) -> HostError {
+        HostError::Unreachable {
+            address: "/bin/sh on this machine".into(),
+            source,
+        }
+    }
     let mut child = tokio::process::Command::new("/bin/sh")
         .arg("-c")
         .arg(script)
@@ -48,21 +51,17 @@ pub fn spawn(script: &str) -> Result<Transport, HostError> {
                     .or_else(|| status.signal().map(|s| 128 + s))
                     .unwrap_or(255),
             ),
-            Err(error) => End::Lost(error.to_string()),
+            Err(error) => End::Lost(Some(unreachable(error))),
         };
         // Nobody listening is fine: the transport was dropped.
         let _ = tell.send(end);
     });
-    Ok(Transport {
+    Ok(Process {
         stdin: Box::new(stdin),
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
         round_trips: RoundTrips::default(),
         keep: Box::new(Guard(waiting.abort_handle())),
-        ended: Box::pin(async move {
-            ended
-                .await
-                .unwrap_or_else(|_| End::Lost("the process was given up".into()))
-        }),
+        ended: Box::pin(async move { ended.await.unwrap_or(End::Lost(None)) }),
     })
 }

@@ -1,6 +1,6 @@
 //! The line that proves that our script runs, as whom it should: everything before it is noise.
 //!
-//! May depend on the transport. One reason: login shells print what they like, and sudo's failures look like
+//! May depend on process and transport. One reason: login shells print what they like, and sudo's failures look like
 //! the script's own, so only a marker with a random part tells them apart.
 
 use std::io;
@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::watch;
 
 use super::HostError;
-use super::transport::{End, Ended, Transport};
+use super::process::{End, Ended, Process};
+use super::transport::{Ending, Transport};
 
 /// More than this before the marker is not a chatty login any more.
 pub const NOISE: usize = 64 * 1024;
@@ -48,11 +49,12 @@ enum Stage {
     Running,
     /// Too much noise.
     Noise,
+    /// Standard output ended before it.
+    Ended,
 }
 
 #[derive(Debug)]
 struct Seen {
-    stage: Stage,
     /// What came before the marker, on either stream.
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -67,15 +69,24 @@ fn lock(shared: &Shared) -> MutexGuard<'_, Seen> {
 /// Explains a script that never ran: what stood on standard error and output, and the exit status.
 pub type Explain = Box<dyn FnOnce(&str, &str, Option<i32>) -> HostError + Send>;
 
-/// Wraps a transport so that its standard output begins behind the marker, checked when it is first read;
-/// `ended` then explains a script that never ran.
-pub fn expect(raw: Transport, nonce: &str, explain: Explain) -> Transport {
+/// Wraps a process so that its standard output begins behind the marker, checked when it is first read; the
+/// transport's `ending` then explains a script that never ran.
+pub fn expect(raw: Process, nonce: &str, explain: Explain) -> Transport {
     let seen: Shared = Arc::new(Mutex::new(Seen {
-        stage: Stage::Waiting,
         stdout: Vec::new(),
         stderr: Vec::new(),
     }));
+    let ending = Ending::default();
+    let (stage, reached) = watch::channel(Stage::Waiting);
     let (stderr, listened) = listen(raw.stderr, Arc::clone(&seen));
+    tokio::spawn(explained(
+        raw.ended,
+        Arc::clone(&seen),
+        reached,
+        listened,
+        explain,
+        ending.clone(),
+    ));
     Transport {
         stdin: raw.stdin,
         stdout: Box::new(Behind {
@@ -83,51 +94,48 @@ pub fn expect(raw: Transport, nonce: &str, explain: Explain) -> Transport {
             nonce: nonce.to_owned(),
             rest: Vec::new(),
             at: 0,
-            seen: Arc::clone(&seen),
+            seen,
+            stage,
+            ending: ending.clone(),
         }),
         stderr,
         round_trips: raw.round_trips,
+        ending,
         keep: raw.keep,
-        ended: explained(raw.ended, seen, listened, explain),
     }
 }
 
-fn explained(
+async fn explained(
     ended: Ended,
     seen: Shared,
+    mut reached: watch::Receiver<Stage>,
     mut listened: watch::Receiver<bool>,
     explain: Explain,
-) -> Ended {
-    Box::pin(async move {
-        if lock(&seen).stage == Stage::Noise {
-            return End::Refused(HostError::Unsupported(format!(
-                "the login shell prints more than {} KiB before it runs a command",
-                NOISE / 1024
-            )));
-        }
-        let end = ended.await;
-        if lock(&seen).stage == Stage::Running {
-            return end;
-        }
-        let status = match &end {
-            End::Exited(0) => return end,
-            End::Exited(status) => Some(*status),
-            End::Lost(_) | End::Refused(_) => return end,
-        };
-        // Standard error may come after the exit status; a reader that stands still must not hold us.
-        let all = listened.wait_for(|done| *done);
-        if tokio::time::timeout(Duration::from_secs(1), all)
-            .await
-            .is_err()
-        {
-            tracing::debug!("standard error has not ended");
-        }
-        let (stdout, stderr) = {
-            let seen = lock(&seen);
-            (clean(&seen.stdout), clean(&seen.stderr))
-        };
-        End::Refused(explain(&stderr, &stdout, status))
-    })
+    ending: Ending,
+) {
+    let status = match ended.await {
+        End::Exited(status) => status,
+        End::Lost(None) => return,
+        End::Refused(error) | End::Lost(Some(error)) => return ending.set(error),
+    };
+    // What nobody has read yet may hold the marker; a reader that is gone asks for no reason.
+    match reached.wait_for(|stage| *stage != Stage::Waiting).await {
+        Ok(stage) if *stage == Stage::Ended => {}
+        _ => return,
+    }
+    // Standard error may come after the exit status; a reader that stands still must not hold us.
+    let all = listened.wait_for(|done| *done);
+    if tokio::time::timeout(Duration::from_secs(1), all)
+        .await
+        .is_err()
+    {
+        tracing::debug!("standard error has not ended");
+    }
+    let (stdout, stderr) = {
+        let seen = lock(&seen);
+        (clean(&seen.stdout), clean(&seen.stderr))
+    };
+    ending.set(explain(&stderr, &stdout, Some(status)));
 }
 
 /// Remote text for people: no control sequences.
@@ -173,31 +181,39 @@ struct Behind {
     rest: Vec<u8>,
     at: usize,
     seen: Shared,
+    stage: watch::Sender<Stage>,
+    ending: Ending,
 }
 
 impl Behind {
     /// Reads on until the marker is there; an end before it is an end.
     fn poll_marker(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let stage = lock(&self.seen).stage;
+            let stage = *self.stage.borrow();
             match stage {
                 Stage::Running => return Poll::Ready(Ok(())),
                 Stage::Noise => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                Stage::Ended => return Poll::Ready(Ok(())),
                 Stage::Waiting => {}
             }
             let mut space = [0; 4096];
             let mut buf = ReadBuf::new(&mut space);
             ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buf))?;
+            let mut seen = lock(&self.seen);
             if buf.filled().is_empty() {
+                self.stage.send_replace(Stage::Ended);
                 return Poll::Ready(Ok(()));
             }
-            let mut seen = lock(&self.seen);
             seen.stdout.extend_from_slice(buf.filled());
             if let Some(end) = find(&seen.stdout, &self.nonce) {
                 self.rest = seen.stdout.split_off(end);
-                seen.stage = Stage::Running;
+                self.stage.send_replace(Stage::Running);
             } else if seen.stdout.len() > NOISE {
-                seen.stage = Stage::Noise;
+                self.stage.send_replace(Stage::Noise);
+                self.ending.set(HostError::Unsupported(format!(
+                    "the login shell prints more than {} KiB before it runs a command",
+                    NOISE / 1024
+                )));
             }
         }
     }

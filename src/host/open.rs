@@ -6,10 +6,10 @@
 use std::io::Cursor;
 use std::time::Duration;
 
-use russh::keys::ssh_key::rand_core::Rng as _;
 use tokio::io::AsyncReadExt as _;
 
-use super::transport::{End, Transport};
+use super::process::{End, Process};
+use super::transport::Transport;
 use super::{HostError, local, marker, ssh, sudo};
 use crate::settings::spec::{Connection, Via};
 
@@ -17,14 +17,16 @@ use crate::settings::spec::{Connection, Via};
 const SUDO_SLACK: Duration = Duration::from_secs(5);
 
 /// Starts a POSIX sh script as root (as the login itself, if escalation is disabled). The script is an
-/// argument, its standard input is the caller's alone. Without a sudo password nothing is awaited beyond the
-/// opening of the channel: a script that does not start shows as an end of `stdout`, and `ended` says why.
+/// argument, `args` are its positional parameters; its standard input is the caller's alone. Without a sudo password nothing is awaited beyond the
+/// opening of the channel: a script that does not start shows as an end of `stdout`, and `ending` says why.
 pub async fn open(
     name: &str,
     connection: &Connection,
     script: &str,
+    args: &[&str],
 ) -> Result<Transport, HostError> {
-    let nonce = nonce();
+    let nonce = super::channel::nonce()?;
+    let script = with_args(script, args);
     let session = match connection.via {
         Via::Local => None,
         Via::Ssh => Some(ssh::connect(name, connection).await?),
@@ -35,9 +37,9 @@ pub async fn open(
     };
     let escalate = connection.become_root.enabled && login != "root";
     let command = if escalate {
-        sudo::command(script, &connection.become_root, &nonce)?
+        sudo::command(&script, &connection.become_root, &nonce)?
     } else {
-        marker::mark(script, &nonce)
+        marker::mark(&script, &nonce)
     };
     let raw = match session {
         Some(session) => session.exec(&for_any_shell(&command)).await?,
@@ -63,7 +65,7 @@ pub async fn open(
 }
 
 async fn dialogue(
-    mut raw: Transport,
+    mut raw: Process,
     password: &crate::secrets::Secret,
     nonce: &str,
     limit: Duration,
@@ -75,17 +77,12 @@ async fn dialogue(
         Ok(beyond) => {
             raw.stdout = Box::new(Cursor::new(beyond.stdout).chain(raw.stdout));
             raw.stderr = Box::new(Cursor::new(beyond.stderr).chain(raw.stderr));
-            Ok(raw)
+            Ok(raw.transport())
         }
         Err(error) => {
             // A connection that broke says more than a sudo that fell silent.
             match tokio::time::timeout(Duration::from_millis(200), raw.ended).await {
-                Ok(End::Refused(error)) => Err(error),
-                Ok(End::Lost(why)) => Err(HostError::Lost {
-                    host: login.to_owned(),
-                    during: "sudo's dialogue".into(),
-                    tail: why,
-                }),
+                Ok(End::Refused(error) | End::Lost(Some(error))) => Err(error),
                 _ => Err(error),
             }
         }
@@ -106,11 +103,13 @@ fn no_shell(stderr: &str, stdout: &str, status: Option<i32>, login: &str) -> Hos
     }
 }
 
-/// 32 random letters a–z.
-fn nonce() -> String {
-    let mut bytes = [0; 32];
-    russh::keys::key::safe_rng().fill_bytes(&mut bytes);
-    bytes.iter().map(|b| char::from(b'a' + b % 26)).collect()
+/// The script with its positional parameters set.
+fn with_args(script: &str, args: &[&str]) -> String {
+    if args.is_empty() {
+        return script.to_owned();
+    }
+    let args: Vec<String> = args.iter().map(|a| sudo::quote(a)).collect();
+    format!("set -- {}\n{script}", args.join(" "))
 }
 
 /// A command line that sh, bash, zsh, fish and csh understand alike, for a script of POSIX sh. Within single

@@ -1,9 +1,9 @@
 //! SSH by russh: one connection, one session channel.
 //!
-//! May depend on `settings`' connection, `secrets`, and the transport. One reason: what is specific to SSH
+//! May depend on `settings`' connection, `secrets`, and the process. One reason: what is specific to SSH
 //! ends here; above it there are three byte streams.
 //!
-//! The handle of the connection lives in the transport: dropping the transport ends the connection, and sshd
+//! The handle of the connection lives in the process: dropping that ends the connection, and sshd
 //! then closes the remote process's streams.
 
 mod auth;
@@ -25,7 +25,8 @@ use self::hostkey::{Reason, Stop, Trust};
 pub use self::options::{Options, Strict, local_user};
 use self::stream::Prompt;
 use super::HostError;
-use super::transport::{End, RoundTrips, Transport};
+use super::process::{End, Process};
+use super::transport::RoundTrips;
 use crate::settings::spec::Connection;
 
 /// An unanswered keepalive every 10 s; the second one's missing answer ends the connection: 30 s of silence.
@@ -136,25 +137,29 @@ impl Session {
 
     /// Opens a session channel (one round trip) and has the login shell run the command, which goes there as it
     /// is. Nothing is awaited after that: data may follow at once.
-    pub async fn exec(self, command: &str) -> Result<Transport, HostError> {
+    pub async fn exec(self, command: &str) -> Result<Process, HostError> {
         let failed = |error| protocol(&self.address, error);
         self.round_trips.count();
         let channel = self.handle.channel_open_session().await.map_err(failed)?;
         // A reply is asked for but not awaited: only so a refusal is told at all.
         channel.exec(true, command).await.map_err(failed)?;
         let (reading, writing) = channel.split();
-        let (stdin, stdout, stderr, ended) = pump::start(reading, writing, self.reason);
-        Ok(Transport {
+        let (address, reason) = (self.address, self.reason);
+        let lost = move || {
+            let why = reason.get().filter(|r| !r.is_empty())?;
+            Some(HostError::Protocol {
+                address,
+                source: why.into(),
+            })
+        };
+        let (stdin, stdout, stderr, ended) = pump::start(reading, writing, Box::new(lost));
+        Ok(Process {
             stdin: Box::new(stdin),
             stdout: Box::new(stdout),
             stderr: Box::new(stderr),
             round_trips: self.round_trips,
             keep: Box::new(self.handle),
-            ended: Box::pin(async move {
-                ended
-                    .await
-                    .unwrap_or_else(|_| End::Lost("the connection was given up".into()))
-            }),
+            ended: Box::pin(async move { ended.await.unwrap_or(End::Lost(None)) }),
         })
     }
 }

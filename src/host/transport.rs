@@ -1,15 +1,15 @@
 //! Three byte streams to a process on a host.
 //!
-//! May depend on the host's error only. One reason: the channel's protocol does not care whether SSH,
+//! May depend on nothing of the crate. One reason: the channel's protocol does not care whether SSH,
 //! sudo or a local child process carries it.
 
 use std::any::Any;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::HostError;
 
 /// The streams of a remote (or local) process.
 pub struct Transport {
@@ -21,24 +21,41 @@ pub struct Transport {
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
     /// Counts how often the client had to wait for the far side before it could send on.
     pub round_trips: RoundTrips,
+    /// Tells why the process ended, as far as the layers below know better than "lost".
+    pub ending: Ending,
     /// Keeps the connection or the child alive as long as the streams are.
     pub keep: Box<dyn Any + Send + Sync>,
-    /// Tells how the process ended. Await it after the streams ended.
-    pub ended: Ended,
 }
 
-/// See [`Transport::ended`].
-pub type Ended = Pin<Box<dyn Future<Output = End> + Send>>;
+/// Why a process ended: set by the layer that knows (sudo's refusal, say), asked for by the channel when the
+/// streams close.
+#[derive(Clone, Default)]
+pub struct Ending(Arc<std::sync::Mutex<Option<HostError>>>);
 
-/// How a process on a host came to its end.
-#[derive(Debug)]
-pub enum End {
-    /// It ended by itself: its exit status, 128 + n for a signal.
-    Exited(i32),
-    /// The connection broke under it: why, for people.
-    Lost(String),
-    /// The script never ran; the error says what stood in its way (sudo, the login shell).
-    Refused(super::HostError),
+impl Ending {
+    /// The first reason wins.
+    pub fn set(&self, reason: HostError) {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get_or_insert(reason);
+    }
+
+    /// Takes the reason, if there is one; waits a moment for a layer that is still reading the last words.
+    pub async fn reason(&self) -> Option<HostError> {
+        for _ in 0..20 {
+            if let Some(reason) = self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take()
+            {
+                return Some(reason);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        None
+    }
 }
 
 /// A counter that the layers of one connection share.

@@ -201,7 +201,7 @@ fn spinner() -> ProgressStyle {
 
 fn transfer() -> ProgressStyle {
     ProgressStyle::with_template(
-        "{spinner} {msg} [{bar:24}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+        "{spinner} {wide_msg} [{bar:16}] {binary_bytes}/{binary_total_bytes} {eta}",
     )
     .unwrap_or_else(|_| ProgressStyle::default_bar())
     .progress_chars("=> ")

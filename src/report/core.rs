@@ -44,6 +44,8 @@ impl Core {
             options.verbosity
         };
         let text = Text::new(style, options.mode(), verbosity, options.diff);
+        let mut summary = Summary::default();
+        summary.check = options.check;
         Core {
             options,
             cleaner: Cleaner::default(),
@@ -51,7 +53,7 @@ impl Core {
             stderr,
             text,
             bars,
-            summary: Summary::default(),
+            summary,
             ended: false,
         }
     }

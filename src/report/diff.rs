@@ -235,7 +235,26 @@ mod tests {
         after[9] = "line ten".into();
         after.remove(24);
         let c = Changes::one("values", Some(before.join("\n")), Some(after.join("\n")));
-        insta::assert_snapshot!(plain(&c), @"");
+        insta::assert_snapshot!(plain(&c), @r#"
+        values
+          @@ -7 +7 @@
+            line 7
+            line 8
+            line 9
+          - line 10
+          + line ten
+            line 11
+            line 12
+            line 13
+          @@ -22 +22 @@
+            line 22
+            line 23
+            line 24
+          - line 25
+            line 26
+            line 27
+            line 28
+        "#);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use clean::{Cleaner, strip_controls};
 pub use style::Color;
-pub use summary::diff_entries;
+pub use summary::{JSON_KEYS, diff_entries};
 pub use text::Verbosity;
 
 use self::core::Core;

@@ -14,6 +14,7 @@ pub(crate) struct Out {
 }
 
 impl Out {
+    #[cfg(test)]
     pub fn new(to: impl Write + Send + 'static) -> Self {
         Out {
             to: Some(Box::new(to)),

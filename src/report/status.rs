@@ -200,7 +200,16 @@ mod tests {
 
     #[test]
     fn a_bare_node() {
-        insta::assert_snapshot!(StatusReport::default().render(Style { color: false }, "pg1").join("\n"), @"");
+        insta::assert_snapshot!(StatusReport::default().render(Style { color: false }, "pg1").join("\n"), @r#"
+        pg1
+          release     absent
+          pod         absent
+          volume      absent
+          k3s         absent
+          helm        absent
+          image       absent
+          last run    none
+        "#);
     }
 
     #[test]
@@ -245,7 +254,17 @@ mod tests {
                 outcome: Some("changed".into()),
             }),
         };
-        insta::assert_snapshot!(s.render(Style { color: false }, "pg1").join("\n"), @"");
+        insta::assert_snapshot!(s.render(Style { color: false }, "pg1").join("\n"), @r#"
+        pg1
+          release     data/postgresql: chart postgresql 17.0.2, revision 3, deployed
+          pod         postgresql-0: Running, ready, 1 restart, since 2026-05-01T10:00:00Z
+          volume      data-postgresql-0: Bound, 8Gi, Retain, 3.00 GiB free
+          directory   /srv/k3s-storage/pvc-1_data_data-postgresql-0
+          k3s         v1.34.1+k3s1
+          helm        4.1.4
+          image       docker.io/bitnamilegacy/postgresql:17.6.0-debian-12-r4
+          last run    01JZZZZZZZZZZZZZZZZZZZZZZZ at 2026-05-01T10:00:30Z by alice@laptop: changed
+        "#);
         let value = serde_json::to_value(&s).unwrap();
         assert_eq!(serde_json::from_value::<StatusReport>(value).unwrap(), s);
     }

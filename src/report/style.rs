@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn the_flag_wins_then_the_environment_then_the_terminal() {
-        let table: &[(Color, bool, &[(&str, &str)], bool)] = &[
+        type Env = &'static [(&'static str, &'static str)];
+        let table: &[(Color, bool, Env, bool)] = &[
             (Color::Auto, true, &[], true),
             (Color::Auto, false, &[], false),
             (Color::Auto, true, &[("NO_COLOR", "1")], false),

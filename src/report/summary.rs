@@ -224,6 +224,13 @@ impl Summary {
                     {
                         let mut entry = entry.clone();
                         if let Some(e) = entry.as_object_mut() {
+                            if results.len() > 1 {
+                                for key in ["before_header", "after_header"] {
+                                    if let Some(Value::String(header)) = e.get_mut(key) {
+                                        header.insert_str(0, &format!("{name}: "));
+                                    }
+                                }
+                            }
                             e.insert("host".to_owned(), json!(name));
                         }
                         diff.push(entry);
@@ -252,6 +259,23 @@ impl Summary {
         })
     }
 }
+
+/// The keys of the object, in order; a test compares them with a real one.
+pub const JSON_KEYS: &[(&str, &str)] = &[
+    ("changed", "true if any host was (or would be) changed"),
+    ("failed", "true if the run failed"),
+    ("msg", "one sentence"),
+    ("exit", "the process' exit code"),
+    ("run_id", "the run's id; empty if it never began"),
+    ("check", "true if nothing was to be changed"),
+    (
+        "diff",
+        "the hosts' differences as Ansible shows them: host, step, before, after, before_header, after_header, disruption; empty with `--no-diff`",
+    ),
+    ("warnings", "all warnings as text"),
+    ("errors", "problems of the run as a whole"),
+    ("hosts", "each host's result by its name"),
+];
 
 /// The differences of a step in Ansible's form.
 pub fn diff_entries(step: StepId, changes: &Changes) -> Vec<DiffEntry> {

@@ -58,7 +58,8 @@ pub(crate) struct Text {
     check: bool,
     several: bool,
     titles: HashMap<(String, StepId), String>,
-    reasons: HashMap<(String, StepId), String>,
+    /// The last verdict of each step, and its reason.
+    verdicts: HashMap<(String, StepId), (&'static str, Option<String>)>,
     told: Vec<(Option<String>, Problem)>,
     results: BTreeMap<String, (bool, bool)>,
 }
@@ -73,7 +74,7 @@ impl Text {
             check: false,
             several: false,
             titles: HashMap::new(),
-            reasons: HashMap::new(),
+            verdicts: HashMap::new(),
             told: Vec::new(),
             results: BTreeMap::new(),
         }
@@ -139,10 +140,20 @@ impl Text {
                 reason,
                 changes,
             } => {
-                if let Some(reason) = reason {
-                    self.reasons.insert(key(step), reason.clone());
+                let new = (*verdict, reason.clone());
+                let old = self.verdicts.insert(key(step), new.clone());
+                // A step that waits is judged again and again.
+                if old.as_ref() == Some(&new) && *verdict != "drift" {
+                    return Vec::new();
                 }
-                self.judged(host, *step, verdict, reason.as_deref(), changes.as_ref())
+                let again = old.is_some_and(|o| o.0 == *verdict);
+                self.judged(
+                    host,
+                    *step,
+                    (*verdict, again),
+                    reason.as_deref(),
+                    changes.as_ref(),
+                )
             }
             Kind::StepOutput { step, stream, line } => {
                 let wanted = if *stream == "observer" {
@@ -189,21 +200,22 @@ impl Text {
         &self,
         host: Option<&str>,
         step: StepId,
-        verdict: &str,
+        (verdict, again): (&str, bool),
         reason: Option<&str>,
         changes: Option<&Changes>,
     ) -> Vec<String> {
         let prefix = self.prefix(host);
         if self.verbosity < Verbosity::Verdicts {
-            // What takes time should show in a log before it is over.
-            let begins = self.mode == Mode::Plain
-                && self.verbosity == Verbosity::Normal
-                && verdict == "drift"
-                && !self.check;
-            return if begins {
-                vec![format!("{prefix}{step}: {}", self.title(host, step))]
-            } else {
-                Vec::new()
+            if self.mode == Mode::Human || self.verbosity < Verbosity::Normal || self.check {
+                return Vec::new();
+            }
+            // What takes time should show in a log before it is over; people see a bar or a spinner.
+            return match (verdict, reason) {
+                ("drift", _) if !again => {
+                    vec![format!("{prefix}{step}: {}", self.title(host, step))]
+                }
+                ("waiting", Some(reason)) => vec![format!("{prefix}{step}: waiting: {reason}")],
+                _ => Vec::new(),
             };
         }
         let mut line = format!("{prefix}{step}: {}", verdict.replace('_', " "));
@@ -241,7 +253,13 @@ impl Text {
         {
             return Vec::new();
         }
+        let (verdict, reason) = self
+            .verdicts
+            .get(&(host.unwrap_or_default().to_owned(), step))
+            .map_or(("", None), |(v, r)| (*v, r.as_deref()));
         let (word, ink) = match outcome {
+            // A check does not wait: that is no change, but not "ok" either.
+            Outcome::Unchanged if verdict == "waiting" => ("waiting", Ink::Note),
             Outcome::Unchanged => ("ok", Ink::Good),
             Outcome::Changed => ("changed", Ink::Changed),
             Outcome::WouldChange => ("would change", Ink::Changed),
@@ -251,12 +269,10 @@ impl Text {
         };
         let title = self.title(host, step);
         let mut notes = Vec::new();
-        if outcome == Outcome::Deferred
-            && let Some(needs) = self
-                .reasons
-                .get(&(host.unwrap_or_default().to_owned(), step))
-        {
-            notes.push(format!("after {needs}"));
+        match reason {
+            Some(needs) if outcome == Outcome::Deferred => notes.push(format!("after {needs}")),
+            Some(reason) if word == "waiting" => notes.push(reason.to_owned()),
+            _ => {}
         }
         // In a plan the disruption is what one reads it for.
         if !self.diff
@@ -284,7 +300,8 @@ impl Text {
                 format!("{prefix}{step}: {word}: {title}{notes}")
             }
         }];
-        if let Some(changes) = changes.filter(|_| self.diff) {
+        // What a deferred step would change is not known yet.
+        if let Some(changes) = changes.filter(|_| self.diff && outcome != Outcome::Deferred) {
             out.extend(diff::render(self.style, changes));
         }
         out
@@ -314,6 +331,9 @@ impl Text {
             } else if !said && self.verbosity > Verbosity::Quiet {
                 out.push(format!("{prefix}{}", result.msg));
             }
+            if let Some(text) = not_reached(result).filter(|_| self.verbosity > Verbosity::Quiet) {
+                out.push(format!("{prefix}{}", self.style.paint(Ink::Dim, &text)));
+            }
         } else if self.verbosity > Verbosity::Quiet && !result.msg.is_empty() {
             let ink = if result.changed {
                 Ink::Changed
@@ -340,6 +360,20 @@ impl Text {
             count(&|r| !r.0 && !r.1),
             count(&|r| r.1),
         )
+    }
+}
+
+/// How much of the work was left.
+fn not_reached(result: &HostResult) -> Option<String> {
+    let left = result
+        .steps
+        .iter()
+        .filter(|s| s.outcome == Outcome::NotReached)
+        .count();
+    match (left, result.steps.len()) {
+        (0, _) => None,
+        (left, all) if left == all => Some("nothing was changed".to_owned()),
+        (left, all) => Some(format!("{left} of {all} steps were not reached")),
     }
 }
 

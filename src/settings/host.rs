@@ -76,9 +76,7 @@ pub(super) fn read(
     };
     let chart = chart(reader, &paths);
     let helm = helm(reader, &paths);
-    let release = with_default(reader, "monopg_release", "postgresql", |n| {
-        check::label(n, RELEASE)
-    });
+    let release = with_default(reader, "monopg_release", "postgresql", release);
     let namespace = with_default(reader, "monopg_namespace", "postgresql", |n| {
         check::label(n, 63)
     });
@@ -121,8 +119,10 @@ pub(super) fn read(
     let (chart, release, namespace) = (chart?, release?, namespace?);
     let (storage_class, volume_size, database) = (storage_class?, volume_size?, database?);
     let (username, image, metrics) = (username?, image?, metrics?);
-    let names = Names::new(&values.merged, &chart.name, &release, reader);
+    let fullname = fullname(&release);
     let wanted = owned::Wanted {
+        chart: &chart.name,
+        fullname: &fullname,
         namespace: &namespace,
         storage_class: &storage_class,
         volume_size: &volume_size,
@@ -134,7 +134,7 @@ pub(super) fn read(
     reader
         .problems
         .extend(owned::conflicts(&values.merged, &wanted));
-    let pod_labels = pod_labels(&values.merged, &names.label, &release);
+    let pod_labels = pod_labels(&values.merged, &chart.name, &release);
     let extra_deploy = objects::read(
         &values.merged,
         &pod_labels,
@@ -158,8 +158,6 @@ pub(super) fn read(
         metrics_clients: metrics_clients?,
         private_cidrs: private_cidrs?,
         image,
-        fullname: names.full,
-        name_label: names.label,
         extra_deploy,
     })
 }
@@ -497,85 +495,41 @@ fn values(reader: &mut Reader<'_>, paths: &Paths<'_>, cwd: &Path) -> values::Val
     )
 }
 
-/// The chart's names.
-struct Names {
-    full: String,
-    label: String,
-}
-
-impl Names {
-    fn new(values: &Merged, chart: &str, release: &str, reader: &mut Reader<'_>) -> Self {
-        let mut problems = Vec::new();
-        let mut of = |path: &[&str]| -> Option<(String, Place)> {
-            let value = values.at(path)?;
-            let node = value.to_node();
-            if node.is_null() || node.as_str() == Some("") {
-                return None;
-            }
-            match node.as_str() {
-                Some(text) => Some((text.to_owned(), value.place())),
-                None => {
-                    let problem = SettingProblem::new(
-                        "settings.values",
-                        format!("must be text, not {}", node.kind()),
-                    );
-                    problems.push(problem.at(value.place()).of(path.join(".")));
-                    None
-                }
-            }
-        };
-        let name = of(&["nameOverride"]);
-        let (label, _) = name.clone().unwrap_or((chart.to_owned(), Place::Flag("")));
-        let global = of(&["global", "postgresql", "fullnameOverride"]);
-        let full = of(&["fullnameOverride"]);
-        let place = [&global, &full, &name]
-            .into_iter()
-            .flatten()
-            .next()
-            .map(|(_, place)| place.clone());
-        let full = match (global, full) {
-            (Some((full, _)), _) => full,
-            (None, Some((full, _))) => cut(&full),
-            (None, None) if release.contains(&label) => cut(release),
-            (None, None) => cut(&format!("{release}-{label}")),
-        };
-        let label = cut(&label);
-        // A Service's name must begin with a letter.
-        let first = full.starts_with(|c: char| c.is_ascii_lowercase());
-        let what = if !check::is_label(&full) || !first {
-            Some("which is not a name that Kubernetes takes for a Service".to_owned())
-        } else if full.len() > STATEFUL_SET {
-            Some(format!(
-                "which has {} characters; with more than {STATEFUL_SET} no pod can be made",
-                full.len()
-            ))
-        } else if !check::is_label_value(&label) {
-            Some("whose label is not one that Kubernetes takes".to_owned())
-        } else {
-            None
-        };
-        if let Some(what) = what {
-            let mut problem = SettingProblem::new(
-                "settings.value",
-                format!(
-                    "the chart's objects would be named {}, {what}",
-                    shown(&full)
-                ),
-            )
-            .of("monopg_release")
-            .hint("choose another monopg_release, or set fullnameOverride in a values file");
-            problem.place = place.or_else(|| reader.var("monopg_release").map(|v| v.place.clone()));
-            problems.push(problem);
-        }
-        reader.problems.append(&mut problems);
-        Names { full, label }
+/// What the chart calls its objects: the release's name if it contains `postgresql`, else
+/// `<release>-postgresql`. A release's name is a label of at most 53 characters here, so nothing is cut.
+fn fullname(release: &str) -> String {
+    if release.contains("postgresql") {
+        release.to_owned()
+    } else {
+        format!("{release}-postgresql")
     }
 }
 
-/// `trunc 63 | trimSuffix "-"`.
-fn cut(name: &str) -> String {
-    let short: String = name.chars().take(63).collect();
-    short.strip_suffix('-').map_or(short.clone(), str::to_owned)
+/// `monopg_release`: Helm takes it, and Kubernetes takes the names that the chart makes of it.
+fn release(node: &Node) -> Checked<String> {
+    let release = check::label(node, RELEASE)?;
+    let full = fullname(&release);
+    if !release.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Err(vec![
+            bad(format!("{} begins with a digit", shown(&release)))
+                .at(node)
+                .hint("the name of a Service must begin with a letter"),
+        ]);
+    }
+    if full.len() > STATEFUL_SET {
+        return Err(vec![
+            bad(format!(
+                "the chart would name its objects {}, which has {} characters",
+                shown(&full),
+                full.len()
+            ))
+            .at(node)
+            .hint(format!(
+                "at most {STATEFUL_SET} are possible: Kubernetes adds to the name of a StatefulSet to label its pods"
+            )),
+        ]);
+    }
+    Ok(release)
 }
 
 /// The labels of the database's pod as far as they are known.

@@ -13,6 +13,8 @@ use crate::yaml::Value;
 
 /// What the rules depend on.
 pub(super) struct Wanted<'a> {
+    pub chart: &'a str,
+    pub fullname: &'a str,
     pub namespace: &'a str,
     pub storage_class: &'a str,
     pub volume_size: &'a Bytes,
@@ -192,13 +194,8 @@ fn storage(wanted: &Wanted<'_>) -> Vec<Rule> {
             own,
         ),
         rule(
-            "primary.persistentVolumeClaimRetentionPolicy.whenScaled",
-            only_or_empty("Retain"),
-            keep,
-        ),
-        rule(
-            "primary.persistentVolumeClaimRetentionPolicy.whenDeleted",
-            only_or_empty("Retain"),
+            "primary.persistentVolumeClaimRetentionPolicy.enabled",
+            only(false),
             keep,
         ),
     ]
@@ -261,6 +258,7 @@ fn door() -> Vec<Rule> {
 }
 
 fn one_database(wanted: &Wanted<'_>) -> Vec<Rule> {
+    let names = "the names of the objects follow from monopg_release";
     let one = "monopg brings up one PostgreSQL; replicas are out of its reach";
     vec![
         rule("architecture", only_or_empty("standalone"), one),
@@ -274,6 +272,13 @@ fn one_database(wanted: &Wanted<'_>) -> Vec<Rule> {
             "metrics.enabled",
             only(wanted.metrics),
             format!("set monopg_metrics: {{enabled: {}}}", !wanted.metrics),
+        ),
+        rule("nameOverride", only_or_empty(wanted.chart), names),
+        rule("fullnameOverride", only_or_empty(wanted.fullname), names),
+        rule(
+            "global.postgresql.fullnameOverride",
+            only_or_empty(wanted.fullname),
+            names,
         ),
         rule(
             "namespaceOverride",

@@ -175,7 +175,8 @@ pub struct Spec {
     pub database: String,
     /// `monopg_values_files`: absolute paths with their content, in order.
     pub values_files: Vec<ValuesFile>,
-    /// `extraDeploy` of the user's values: Helm replaces lists whole, so monopg's policy is added to it.
+    /// The effective `extraDeploy` of the user's values: Helm replaces lists whole, so monopg's policy is
+    /// added to it. Checked: none of these objects opens the database to others.
     pub extra_deploy: Vec<serde_json::Value>,
     /// `monopg_credentials`: Secret key → value; `postgres-password` and, with a username, `password`.
     pub credentials: BTreeMap<String, Secret>,
@@ -189,16 +190,6 @@ pub struct Spec {
     pub private_cidrs: Vec<String>,
     /// `monopg_image`.
     pub image: Option<ImageMapping>,
-    /// The name of the chart's objects, by the chart's own rule from the release's name and the values
-    /// files' `fullnameOverride`, `nameOverride` and `global.postgresql.fullnameOverride`.
-    pub fullname: String,
-    /// The value of the label `app.kubernetes.io/name` of the chart's objects (`nameOverride`, else the
-    /// chart's name); with `app.kubernetes.io/instance` = release and `app.kubernetes.io/component` =
-    /// `primary` it selects the database's pod.
-    pub name_label: String,
-    /// The effective `extraDeploy` of the values files: whoever sets `extraDeploy` has to repeat these,
-    /// for Helm replaces lists as a whole. They do not open the database to others (checked).
-    pub extra_deploy: Vec<serde_json::Value>,
 }
 
 /// A values file of the user, passed through byte for byte.

@@ -210,8 +210,9 @@ fn read_one(
     std::fs::File::open(path)
         .and_then(|f| f.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut content))
         .map_err(unreadable)?;
+    let content_fault = |problem| Fail::Content(Box::new(problem));
     let fault =
-        |e: yaml::YamlError| Fail::Content(SettingProblem::new("settings.values", e.to_string()));
+        |e: yaml::YamlError| content_fault(SettingProblem::new("settings.values", e.to_string()));
     let told = |mark: Mark, what: String| {
         SettingProblem::new("settings.values", what).at(Place::Line(name.clone(), mark))
     };

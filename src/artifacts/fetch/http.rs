@@ -308,3 +308,49 @@ impl Sink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifacts::fetch::sha256;
+
+    #[test]
+    fn a_full_disk_does_not_end_the_transfer() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let mut sink = Sink::new(&cache);
+        sink.write(b"first ");
+        let Sink::File(file, written) = sink else {
+            panic!("not in a file")
+        };
+        // From now on it cannot be written: the same file, opened for reading only.
+        let (_, path) = file.into_parts();
+        let read_only = std::fs::File::open(&path).unwrap();
+        let mut sink = Sink::File(
+            tempfile::NamedTempFile::from_parts(read_only, path),
+            written,
+        );
+        sink.write(b"second ");
+        sink.write(b"third");
+        let whole = b"first second third";
+        assert_eq!(sink.finish(&cache, &sha256(whole)).unwrap(), whole);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn loopback_is_an_address_of_this_machine() {
+        for (url, wanted) in [
+            ("http://127.0.0.1:80/", true),
+            ("http://127.9.9.9/", true),
+            ("http://[::1]:5000/", true),
+            ("http://localhost/", true),
+            ("http://LOCALHOST/", true),
+            ("http://localhost.example/", false),
+            ("http://127.0.0.1.example/", false),
+            ("http://10.0.0.1/", false),
+            ("http://[::2]/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), wanted, "{url}");
+        }
+    }
+}

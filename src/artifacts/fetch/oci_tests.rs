@@ -4,8 +4,9 @@
 use super::*;
 use crate::artifacts::Artifact;
 use crate::artifacts::fetch::test_server::{Reply, Server, ok, redirect, status};
-use crate::artifacts::fetch::{Limits, sha256};
+use crate::artifacts::fetch::{Limits, bytes, sha256};
 use crate::error::Problem;
+use crate::settings::spec::Source;
 
 #[test]
 fn versions_become_tags() {
@@ -269,4 +270,31 @@ async fn registries_that_do_not_deliver() {
     artifact.source the chart archive oci://h.example/UPPER:17.0.2: invalid reference format
     artifact.source the chart archive https://h.example/c:17.0.2: it does not start with oci://
     ");
+}
+
+#[tokio::test]
+async fn a_repository_may_lead_to_a_registry() {
+    let registry = registry(|_| None).await;
+    let name = format!("oci://{}/c/postgresql", registry.host());
+    // As Bitnami's index has it, with the tag; the second has none.
+    let index = format!(
+        "entries:\n  postgresql:\n  - {{version: 17.0.2+b, urls: ['{name}:17.0.2_b']}}\n  other:\n  - {{version: 17.0.2+b, urls: ['{name}']}}\n"
+    );
+    let repository = Server::start(move |_| ok(index.as_bytes())).await;
+    let digest = sha256(b"archive");
+    let want = Want {
+        artifact: Artifact::Chart,
+        sha256: &digest,
+        version: "17.0.2+b",
+        limits: Limits::of(Artifact::Chart),
+    };
+    for chart in ["postgresql", "other"] {
+        let source = Source::Repository {
+            url: repository.url("/"),
+            chart: chart.to_owned(),
+        };
+        let (subject, bytes) = bytes(&source, &want, &Cache::none()).await.unwrap();
+        assert_eq!(bytes, b"archive");
+        assert_eq!(subject.place, format!("{name}:17.0.2_b"));
+    }
 }

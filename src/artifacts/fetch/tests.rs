@@ -14,8 +14,8 @@ fn limits() -> Limits {
         index: 10_000,
         manifest: 10_000,
         connect: Duration::from_secs(5),
-        idle: Duration::from_millis(400),
-        total: Duration::from_millis(1500),
+        idle: Duration::from_secs(1),
+        total: Duration::from_millis(2500),
     }
 }
 
@@ -272,7 +272,7 @@ async fn servers_that_do_not_deliver() {
             ),
             "/drips" => Reply(
                 length(good.len()),
-                Then::Repeat(b"x".to_vec(), Duration::from_millis(200)),
+                Then::Repeat(b"x".to_vec(), Duration::from_millis(100)),
             ),
             "/endless" => Reply(
                 chunked.to_vec(),
@@ -313,7 +313,7 @@ async fn servers_that_do_not_deliver() {
         let pin = pin(Source::Url(server.url(path)), &archive);
         let begin = Instant::now();
         let error = get(&pin, &cache).await.unwrap_err();
-        assert!(begin.elapsed() < Duration::from_secs(4), "{path}");
+        assert!(begin.elapsed() < Duration::from_secs(10), "{path}");
         assert_eq!(files(folder.path()), [""; 0], "{path} left something");
         let text = problem(
             &error,
@@ -344,7 +344,7 @@ async fn servers_that_do_not_deliver() {
         .as_str(),
         "FLIPPED",
     );
-    let drips = regex::Regex::new(r"\((\d) bytes did\)").unwrap();
+    let drips = regex::Regex::new(r"\(\d+ bytes did\)").unwrap();
     insta::assert_snapshot!(drips.replace(&said, "(FEW bytes did)"), @r"
     artifact.digest the chart archive http://HOST/flipped has sha256 FLIPPED, wanted WANTED (ALL bytes)
     artifact.transfer the transfer of the chart archive http://HOST/cut broke off after HALF of ALL bytes: sha256 so far HALF, wanted WANTED
@@ -358,7 +358,7 @@ async fn servers_that_do_not_deliver() {
     caused by: operation timed out
     artifact.transfer the transfer of the chart archive http://HOST/stalls broke off after HALF of ALL bytes: sha256 so far HALF, wanted WANTED
     caused by: operation timed out
-    artifact.transfer the chart archive http://HOST/drips did not arrive within 1 s (FEW bytes did)
+    artifact.transfer the chart archive http://HOST/drips did not arrive within 2 s (FEW bytes did)
     artifact.damaged the chart archive http://HOST/endless is larger than 1 MiB, more than such an archive can have
     artifact.damaged the chart archive http://HOST/huge is larger than 1 MiB, more than such an archive can have
     artifact.fetch the chart archive http://HOST/none cannot be fetched: the server answers 404
@@ -512,8 +512,8 @@ async fn a_repository_is_asked_through_its_index() {
     artifact.fetch the chart archive http://HOST/repo/none.tgz cannot be fetched: the server answers 404
     hint: check monopg_chart and the version in http://HOST/repo/none.tgz
     artifact.repository the repository index http://HOST/none/index.yaml cannot be used: the server answers 404
-    hint: monopg_chart names a Helm repository when monopg_chart_name is set; else it must end in .tgz
+    hint: check that monopg_chart is a Helm repository's address (with index.yaml below it), or that of the archive itself, ending in .tgz
     artifact.repository the repository index http://HOST/large/index.yaml cannot be used: it is larger than 9.7 KiB
-    hint: monopg_chart names a Helm repository when monopg_chart_name is set; else it must end in .tgz
+    hint: check that monopg_chart is a Helm repository's address (with index.yaml below it), or that of the archive itself, ending in .tgz
     ");
 }

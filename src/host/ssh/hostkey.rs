@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use russh::client::{DisconnectReason, Handler};
 use russh::keys::PublicKeyOrCertificate;
 use russh::keys::ssh_key::public::KeyData;
-use russh::keys::ssh_key::rand_core::Rng as _;
 use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
 
 use super::options::{Options, Strict};
@@ -145,8 +144,10 @@ impl Trust {
         let mut name = facts.host.clone();
         if self.options.hash_known_hosts {
             let mut salt = [0; 20];
-            russh::keys::key::safe_rng().fill_bytes(&mut salt);
-            name = known_hosts::hashed_name(&salt, &name).unwrap_or(name);
+            // Without randomness the name stays in clear: it is a secret to nobody.
+            if getrandom::fill(&mut salt).is_ok() {
+                name = known_hosts::hashed_name(&salt, &name).unwrap_or(name);
+            }
         }
         match known_hosts::append(file, &name, key) {
             Ok(()) => tracing::warn!(

@@ -1,6 +1,6 @@
 //! A session channel as three byte streams.
 //!
-//! May depend on `transport`. One reason: back-pressure. Every buffer between the network and a reader is
+//! May depend on `process`. One reason: back-pressure. Every buffer between the network and a reader is
 //! bounded, so a host that floods us fills its own TCP window and not our memory.
 
 use std::pin::Pin;
@@ -12,9 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, DuplexStream, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::bytes::{Buf as _, Bytes, BytesMut};
 
-use super::hostkey::Reason;
 use crate::host::HostError;
-use crate::host::transport::End;
+use crate::host::process::End;
 
 /// Packets (each at most 32 KiB) that wait for a slow reader.
 const WAITING: usize = 8;
@@ -23,11 +22,14 @@ const AHEAD: usize = 256 * 1024;
 /// The largest piece that is handed to SSH at once: its packet size.
 const PIECE: usize = 32 * 1024;
 
+/// Makes the error for a connection that broke.
+pub type Lost = Box<dyn FnOnce() -> Option<HostError> + Send>;
+
 /// Starts pumping; ends by itself with the channel.
 pub fn start(
     reading: ChannelReadHalf,
     writing: ChannelWriteHalf<Msg>,
-    reason: Reason,
+    lost: Lost,
 ) -> (DuplexStream, Pieces, Pieces, oneshot::Receiver<End>) {
     let (stdin, input) = tokio::io::duplex(AHEAD);
     let (stdout_to, stdout) = mpsc::channel(WAITING);
@@ -36,7 +38,7 @@ pub fn start(
     tokio::spawn(send(input, writing));
     tokio::spawn(async move {
         // Nobody listening is fine: the transport was dropped.
-        let _ = tell.send(receive(reading, stdout_to, stderr_to, reason).await);
+        let _ = tell.send(receive(reading, stdout_to, stderr_to, lost).await);
     });
     (stdin, Pieces::new(stdout), Pieces::new(stderr), ended)
 }
@@ -63,7 +65,7 @@ async fn receive(
     mut reading: ChannelReadHalf,
     stdout: mpsc::Sender<Bytes>,
     stderr: mpsc::Sender<Bytes>,
-    reason: Reason,
+    lost: Lost,
 ) -> End {
     let mut streams = Some((stdout, stderr));
     let mut status = None;
@@ -95,11 +97,7 @@ async fn receive(
             Some(ChannelMsg::Close) | None => {
                 return match status {
                     Some(status) => End::Exited(status),
-                    None => {
-                        End::Lost(reason.get().filter(|r| !r.is_empty()).unwrap_or_else(|| {
-                            "the connection closed without an exit status".into()
-                        }))
-                    }
+                    None => End::Lost(lost()),
                 };
             }
             Some(_) => {}
