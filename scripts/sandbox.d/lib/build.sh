@@ -15,7 +15,7 @@ LOCAL_PATH_IMAGE=docker.io/rancher/local-path-provisioner:v0.0.30
 POSTGRES_IMAGE=docker.io/bitnamilegacy/postgresql:17.6.0-debian-12-r4
 EXPORTER_IMAGE=docker.io/bitnamilegacy/postgres-exporter:0.17.1-debian-12-r16
 
-BASE_PACKAGES=systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,containerd,runc,containernetworking-plugins,iptables,ipset,conntrack,iproute2,procps,python3,python3-yaml,etcd-server,ca-certificates,kmod,ethtool,socat,openssl,busybox-static
+BASE_PACKAGES=systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,containerd,runc,containernetworking-plugins,iptables,ipset,conntrack,iproute2,procps,python3,python3-yaml,etcd-server,ca-certificates,kmod,ethtool,socat,openssl,busybox
 POSTGRES_PACKAGES=postgresql-17,prometheus-postgres-exporter
 # Constant on purpose: the account exists to exercise sudo's password prompt on a throw-away node.
 # shellcheck disable=SC2034 # used by scripts/sandbox
@@ -117,19 +117,23 @@ build_base() {
     say "  node root: $(seconds_since "$start") s"
 }
 
+# with_libraries TREE PROGRAM FOLDER: copies a program of a tree and the libraries it names.
+with_libraries() {
+    local file
+    while read -r file; do
+        mkdir -p "$3$(dirname "$file")"
+        cp -L "$1$file" "$3$file"
+    done < <(echo "$2" && chroot "$1" ldd "$2" | grep -o '/[^ ]*')
+}
+
 build_postgres() {
-    POSTGRES=$CACHE/postgres-$(digest "$(declare -f build_postgres debian)" "$POSTGRES_PACKAGES")
+    POSTGRES=$CACHE/postgres-$(digest "$(declare -f build_postgres debian with_libraries)" "$POSTGRES_PACKAGES")
     [ ! -d "$POSTGRES" ] || return 0
     local start=$EPOCHREALTIME new=$POSTGRES.new
     say 'making the PostgreSQL root (Debian trixie)'
     debian trixie apt "$POSTGRES_PACKAGES" "$new"
     # the exporter becomes an image of its own: the program and the libraries it names
-    mkdir -p "$new.exporter"
-    local file
-    while read -r file; do
-        mkdir -p "$new.exporter$(dirname "$file")"
-        cp -L "$new$file" "$new.exporter$file"
-    done < <(chroot "$new" ldd /usr/bin/prometheus-postgres-exporter | grep -o '/[^ ]*' && echo /usr/bin/prometheus-postgres-exporter)
+    with_libraries "$new" /usr/bin/prometheus-postgres-exporter "$new.exporter"
     # just-in-time compilation and Perl are half of the size and never used
     rm -rf "$new"/usr/lib/*/libLLVM* "$new"/usr/lib/*/libz3* "$new"/usr/lib/postgresql/17/lib/{bitcode,llvmjit*} \
         "$new"/usr/{lib/*,share}/perl* "$new"/usr/share/{doc,man,locale,zoneinfo-icu} "$new"/usr/lib/*/gconv \
@@ -152,7 +156,7 @@ build_images() {
     program coredns && coredns=$REPLY
     build_base
     build_postgres
-    IMAGES=$CACHE/images-$(digest "$(declare -f build_images image)" "$(digest_of "$HERE/images")" \
+    IMAGES=$CACHE/images-$(digest "$(declare -f build_images image with_libraries)" "$(digest_of "$HERE/images")" \
         "$BASE" "$POSTGRES" "$lpp" "$coredns" "$pause" \
         $BUSYBOX_IMAGE $PAUSE_IMAGE $COREDNS_IMAGE $LOCAL_PATH_IMAGE $POSTGRES_IMAGE $EXPORTER_IMAGE)
     [ ! -d "$IMAGES" ] || return 0
@@ -163,7 +167,8 @@ build_images() {
     ln "$pause" "$work/pause/pause"
     ln "$lpp" "$work/lpp/bin/local-path-provisioner"
     ln "$coredns" "$work/coredns/coredns"
-    cp "$BASE/bin/busybox" "$work/busybox/bin/busybox"
+    # not the static one: glibc looks names up through libraries, of its own version only
+    with_libraries "$BASE" /bin/busybox "$work/busybox"
     chroot "$work/busybox" /bin/busybox --install -s /bin
     echo 'root:x:0:0:root:/root:/bin/sh' >"$work/busybox/etc/passwd"
     image $PAUSE_IMAGE "$work/pause" '{"Entrypoint":["/pause"]}'
@@ -220,22 +225,32 @@ build_layers() {
 # The golden copy: /var/lib/rancher as it is on a node that has just been installed, made once by a
 # control plane without a node. A node's own copy of it costs links, not an import of images.
 build_golden() {
+    local trees=() p
+    # Debian's packages come over the network and the disk while Go keeps the processors
+    (build_base) &
+    trees+=($!)
+    (build_postgres) &
+    trees+=($!)
+    for p in pause kube kubectl netpol local-path coredns; do program $p; done
+    for p in "${trees[@]}"; do wait "$p" || exit 1; done
     build_images
     build_layers
     GOLDEN=$CACHE/golden-$(digest "$(declare -f build_golden)" "$(digest_of "$HERE/golden")" "$IMAGES" "$LAYERS")
     [ ! -d "$GOLDEN" ] || return 0
-    local new=$GOLDEN.new start=$EPOCHREALTIME log=$CACHE/log/golden.log
+    local new=$GOLDEN.new start=$EPOCHREALTIME log=$CACHE/log/golden.log group
     say 'preparing the golden copy of /var/lib/rancher'
     rm -rf "$new"
     mkdir -p "$new"/{rancher,upper,work,root,kubelet}
-    cgroup_enter_command build/golden
+    group=build-$(digest "$CACHE")/golden
+    cgroup_clear "$group"
+    cgroup_enter_command "$group"
     if ! bash -c "$REPLY"' exec unshare --mount --net --propagation private "$@"' - \
         bash "$HERE/golden" "$new" "$LAYERS/k3s:$LAYERS/os:$BASE" "$IMAGES" >"$log" 2>&1 </dev/null; then
-        cgroup_clear build/golden
+        cgroup_clear "$group"
         tail -20 "$log" >&2
         die 'preparing the golden copy failed' "the whole output is in $log"
     fi
-    cgroup_clear build/golden
+    cgroup_clear "$group"
     mv "$new/rancher" "$GOLDEN.ready"
     rm -rf "$new"
     mv "$GOLDEN.ready" "$GOLDEN"
@@ -270,7 +285,7 @@ build_all() {
         say 'another build is running; waiting for it'
         flock 8
     fi
-    rm -rf "$CACHE"/*.new "$CACHE"/*.new.exporter "$CACHE"/*.ready
+    rm -rf --one-file-system "$CACHE"/*.new "$CACHE"/*.new.exporter "$CACHE"/*.ready "$CACHE"/artifacts/*.new
     if [ $# -gt 0 ]; then "$@"; else build_golden; fi
     local answer=$REPLY
     exec 8>&-

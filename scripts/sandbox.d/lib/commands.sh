@@ -21,19 +21,15 @@ cmd_up() {
     instance_create
     for node in "${NODES[@]}"; do
         node_create "$node"
-        case $(state "$node") in
-        running) ;;
-        *)
+        if [ -f "$(node_dir "$node")/config" ] && [ -n "$MODE" ] && [ "$MODE" != "$(mode "$node")" ]; then
+            die "node $node exists as a $(mode "$node") node" "scripts/sandbox reset --$MODE --node $node"
+        fi
+        if [ "$(state "$node")" != running ]; then
             node_stop "$node" # whatever a killed run left
             # a disk without config was cut off while it was made
-            if [ ! -f "$(node_dir "$node")/config" ]; then
-                fresh "$node"
-            elif [ -n "$MODE" ] && [ "$MODE" != "$(mode "$node")" ]; then
-                die "node $node exists as a $(mode "$node") node" "scripts/sandbox reset --$MODE --node $node"
-            fi
+            [ -f "$(node_dir "$node")/config" ] || fresh "$node"
             node_boot "$node"
-            ;;
-        esac
+        fi
     done
     write_known_hosts
     unlock
@@ -86,7 +82,8 @@ cmd_reboot() {
     existing
     for node in "${NODES[@]}"; do
         before+=("$(machine "$node")")
-        in_node "$node" systemctl reboot
+        # It may be ended by the reboot that it asks for.
+        in_node "$node" systemctl reboot || true
     done
     for i in "${!NODES[@]}"; do
         deadline=$((SECONDS + TIMEOUT))

@@ -1,15 +1,15 @@
 # shellcheck shell=bash
 # One node: its folder, its processes, its boots. Sourced by scripts/sandbox.
 #
-# $INSTANCE_DIR/nodes/NAME holds: config (what supervise reads), mode (k3s | bare), machine-id and
+# $INSTANCE_DIR/nodes/NAME holds: config (what supervise reads), mode (k3s | light), machine-id and
 # hostkeys (kept over reset), upper, work, root (overlay), rancher, kubelet (real folders: containerd
 # cannot keep its snapshots on an overlay), run (pid files), console.log.
 
 node_dir() { echo "$INSTANCE_DIR/nodes/$1"; }
 nodes() { [ ! -d "$INSTANCE_DIR/nodes" ] || ls "$INSTANCE_DIR/nodes"; }
 
-# started PID: when a process started, in clock ticks; with the pid it names a process for good.
-started() { awk '{sub(/.*\) /, ""); print $20}' "/proc/$1/stat" 2>/dev/null; }
+# started PID: when a living process started, in clock ticks; with the pid it names a process for good.
+started() { awk '{sub(/.*\) /, "")} $1 != "Z" {print $20}' "/proc/$1/stat" 2>/dev/null; }
 
 # supervisor NODE: pid of the living supervisor, nothing when there is none.
 supervisor() {
@@ -22,13 +22,12 @@ supervisor() {
 # machine NODE: pid of the machine's init, seen from outside; nothing when it does not run.
 # It is the process of the node's group that is number 1 one namespace below ours (pods are deeper).
 machine() {
-    local pid
-    while read -r pid; do
-        if awk '/^NSpid:/ {exit !(NF == 3 && $3 == 1)}' "/proc/$pid/status" 2>/dev/null && [ "$(cat "/proc/$pid/comm")" = systemd ]; then
-            echo "$pid"
-            return
-        fi
-    done < <(cgroup_pids "$INSTANCE_ID/$1")
+    local pids
+    mapfile -t pids < <(cgroup_pids "$INSTANCE_ID/$1")
+    [ ${#pids[@]} -gt 0 ] || return 0
+    pids=("${pids[@]/#//proc/}")
+    cat "${pids[@]/%//status}" 2>/dev/null |
+        awk '/^Name:/ {name = $2} /^Pid:/ {pid = $2} /^NSpid:/ && NF == 3 && $3 == 1 && name == "systemd" {found = pid} END {if (found) print found}'
 }
 
 # state NODE: absent | running | stopped | stale (processes without their supervisor).
@@ -84,7 +83,7 @@ node_wipe() {
     local n
     n=$(node_dir "$1")
     node_stop "$1"
-    rm -rf --one-file-system "$n"/{upper,work,root,rancher,kubelet,config,mode,console.log,supervisor.log}
+    rm -rf --one-file-system "$n"/{upper,work,root,rancher,kubelet,config,console.log,supervisor.log}
 }
 
 # node_stop NODE: power off, at once.

@@ -23,7 +23,7 @@ const PLACES: &[(&str, &str, &str, &str)] = &[
         "a dangling link",
         "ln -s /srv/nothing /srv/place",
         "rm /srv/place",
-        "dangling",
+        "is a link to",
     ),
     (
         "a read-only file system",

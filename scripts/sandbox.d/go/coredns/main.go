@@ -17,6 +17,7 @@ import (
 )
 
 func main() {
-	dnsserver.Directives = []string{"reload", "health", "ready", "log", "errors", "cache", "loadbalance", "template", "kubernetes"}
+	// The order is the order in which plugins are asked: template says no to all that is left.
+	dnsserver.Directives = []string{"reload", "health", "ready", "log", "errors", "cache", "loadbalance", "kubernetes", "template"}
 	coremain.Run()
 }
