@@ -137,7 +137,7 @@ build_postgres() {
     # just-in-time compilation and Perl are half of the size and never used
     rm -rf "$new"/usr/lib/*/libLLVM* "$new"/usr/lib/*/libz3* "$new"/usr/lib/postgresql/17/lib/{bitcode,llvmjit*} \
         "$new"/usr/{lib/*,share}/perl* "$new"/usr/share/{doc,man,locale,zoneinfo-icu} "$new"/usr/lib/*/gconv \
-        "$new"/usr/bin/prometheus-postgres-exporter "$new"/var/cache/* "$new"/var/lib/dpkg "$new"/dev "$new"/proc "$new"/sys
+        "$new"/usr/bin/prometheus-postgres-exporter "$new"/var/cache/* "$new"/var/lib/dpkg "${new:?}"/{dev,proc,sys}
     mv "$new.exporter" "$POSTGRES.exporter"
     mv "$new" "$POSTGRES"
     say "  PostgreSQL root: $(seconds_since "$start") s"

@@ -13,6 +13,7 @@ instance_setup() {
     INSTANCE_DIR=$CACHE/instances/$INSTANCE
     # unique on the machine, also for two caches with an instance of the same name
     INSTANCE_ID=$INSTANCE-$(digest "$INSTANCE_DIR" | cut -c1-6)
+    # shellcheck disable=SC2034 # used by cgroup.sh
     CGROUP=monopg-sandbox
     NET=$(cat "$INSTANCE_DIR/net" 2>/dev/null || true)
     REPLY=

@@ -26,7 +26,7 @@ machine() {
     mapfile -t pids < <(cgroup_pids "$INSTANCE_ID/$1")
     [ ${#pids[@]} -gt 0 ] || return 0
     pids=("${pids[@]/#//proc/}")
-    cat "${pids[@]/%//status}" 2>/dev/null |
+    { cat "${pids[@]/%//status}" 2>/dev/null || true; } | # some end meanwhile
         awk '/^Name:/ {name = $2} /^Pid:/ {pid = $2} /^NSpid:/ && NF == 3 && $3 == 1 && name == "systemd" {found = pid} END {if (found) print found}'
 }
 
