@@ -9,6 +9,7 @@ mod duration;
 mod pages;
 mod password;
 mod reference;
+mod status;
 pub mod stop;
 mod usage;
 pub mod wire;

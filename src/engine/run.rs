@@ -63,14 +63,18 @@ pub async fn converge(
     (run.result, run.answers)
 }
 
-/// The result of a host that was never reached, or where something went wrong outside the steps.
+/// The result of a host that was never reached.
 pub fn failure(error: &HostError) -> HostResult {
-    let problem = host_problem(error);
+    failed(vec![host_problem(error)])
+}
+
+/// The result of a host on which these problems ended the work.
+pub fn failed(problems: Vec<Problem>) -> HostResult {
     HostResult {
         failed: true,
-        msg: problem.what.clone(),
-        exit: problem.exit.code(),
-        errors: vec![problem],
+        msg: summary(&problems),
+        exit: worst(&problems).code(),
+        errors: problems,
         ..HostResult::default()
     }
 }
@@ -131,7 +135,8 @@ impl From<GatherError> for Stop {
     }
 }
 
-fn step_problem(error: &StepError) -> Problem {
+/// A step's error as a problem for people.
+pub fn step_problem(error: &StepError) -> Problem {
     match error {
         StepError::Problem(p) => p.clone(),
         StepError::Host(e) => host_problem(e),
@@ -191,16 +196,24 @@ impl HostRun<'_> {
             self.answers
                 .merge(gather::ask(self.host, &more, None).await?);
         }
-        let mut refusals = Vec::new();
+        let (mut refusals, mut unreadable) = (Vec::new(), Vec::new());
         for step in self.steps {
-            if let Ok(Judgement {
-                verdict: Verdict::Refused(problems),
-                warnings,
-            }) = step.judge(&self.answers)
-            {
-                self.warn(warnings);
-                refusals.extend(problems);
+            match step.judge(&self.answers) {
+                Ok(Judgement {
+                    verdict: Verdict::Refused(problems),
+                    warnings,
+                }) => {
+                    self.warn(warnings);
+                    refusals.extend(problems);
+                }
+                Ok(_) => {}
+                Err(e) => unreadable.push(step_problem(&e)),
             }
+        }
+        // A refusal (k3s is stopped, say) explains why other steps cannot read their answers.
+        if refusals.is_empty() {
+            unreadable.dedup();
+            refusals = unreadable;
         }
         if refusals.is_empty() {
             refusals = self.prepare().await;

@@ -187,7 +187,11 @@ impl Channel {
             return reason;
         }
         let tail = clean(&self.shared.state().tail);
-        HostError::Lost { host: self.name.clone(), during: during.to_owned(), tail }
+        HostError::Lost {
+            host: self.name.clone(),
+            during: during.to_owned(),
+            tail,
+        }
     }
 
     async fn start(&self, command: &Command) -> Result<Sent, HostError> {

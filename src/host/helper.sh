@@ -36,18 +36,29 @@ beat 30
   for w in $(cat "$R/watchers.$main"); do kill -s KILL -- "-$w"; done
   rm -f "$hb" "$R/watchers.$main" ) &
 
-# Takes the run's lock on descriptor 9. A live holder refuses at once; one whose beat has stopped is waited for.
+# The processes above one, up to init: a client that is gone takes its sshd along.
+ancestors() {
+  p=$1 chain=
+  while [ "$p" -gt 1 ] && IFS= read -r stat <"/proc/$p/stat"; do
+    stat=${stat##*) } stat=${stat#* } p=${stat%% *} chain=$chain,$p
+  done 2>/dev/null
+}
+
+# Takes the run's lock on descriptor 9. A live holder refuses at once; one whose client is gone, or whose beat has
+# stopped, is waited for: it ends by itself, at the latest 30 s after its last beat.
 take_lock() {
   exec 9>>"$R/run.lock" || return 2
   flock -n 9 || {
-    read -r holder _ <"$R/run.holder" || holder=none
+    read -r holder above _ <"$R/run.holder" || holder=0 above=
     at=0 good=30
     read -r at good <"$R/beat.$holder"
     read -r up _ </proc/uptime
-    if [ "$good" -gt 30 ] || [ $((${up%%.*} - at)) -le 12 ]; then exec 9>&-; return 1; fi
+    ancestors "$holder"
+    if [ "$chain" = "$above" ] && { [ "$good" -gt 30 ] || [ $((${up%%.*} - at)) -le 12 ]; }; then exec 9>&-; return 1; fi
     flock -w 35 9 || { exec 9>&-; return 1; }
   } 2>/dev/null
-  printf '%s %s\n' "$main" "$1" >"$R/run.holder"
+  ancestors "$main"
+  printf '%s %s %s\n' "$main" "$chain" "$1" >"$R/run.holder"
 }
 
 while IFS=' ' read -r op id scriptlen datalen seconds; do
@@ -67,7 +78,7 @@ while IFS=' ' read -r op id scriptlen datalen seconds; do
     ;;
   lock)
     take_lock "$script"; r=$?
-    printf '%s %s\n' "$id" "$(cut -d ' ' -f 2- "$R/run.holder" 2>/dev/null | base64 | tr -d '\n')"
+    printf '%s %s\n' "$id" "$(cut -d ' ' -f 3- "$R/run.holder" 2>/dev/null | base64 | tr -d '\n')"
     printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2
     ;;
   watch)
