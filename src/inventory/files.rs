@@ -115,10 +115,16 @@ pub(super) fn source(name: &str, cwd: &Path) -> Result<(Node, Vec<Warning>), Inv
         ));
     }
     if path.is_dir() {
+        let file = ["hosts.yml", "hosts.yaml", "inventory.yml", "inventory.yaml"]
+            .iter()
+            .find(|file| path.join(file).is_file());
         return Err(InventoryError::unsupported(
             place,
             "a folder as an inventory is not read yet",
-            "name each of its files with an -i of its own",
+            match file {
+                Some(file) => format!("name the file: -i {}/{file}", name.trim_end_matches('/')),
+                None => "name each of its files with an -i of its own".to_owned(),
+            },
         ));
     }
     let ending = path.extension().and_then(|e| e.to_str());

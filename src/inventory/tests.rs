@@ -290,6 +290,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
         ("broken.yml", "all:\n  hosts: {h: \n"),
         ("vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n"),
         ("folder/x.yml", "a: \n"),
+        ("inv/hosts.yml", "a: \n"),
     ]);
     let program = dir.path().join("dynamic.py");
     fs::write(&program, "#!/usr/bin/python3\n").unwrap();
@@ -313,6 +314,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
         "broken.yml",
         "vault.yml",
         "folder",
+        "inv/",
         "dynamic.py",
         "missing.yml",
         "h1,h2",
@@ -342,6 +344,8 @@ fn what_is_wrong_is_told_with_file_and_line() {
       hint: keep it elsewhere until then and pass it decrypted: -e @<(ansible-vault view vault.yml)
     folder: a folder as an inventory is not read yet
       hint: name each of its files with an -i of its own
+    inv/: a folder as an inventory is not read yet
+      hint: name the file: -i inv/hosts.yml
     dynamic.py: this inventory is a program, which monopg does not run
       hint: write it as YAML: ansible-inventory -i dynamic.py --list --yaml --export
     missing.yml: cannot be read

@@ -238,7 +238,7 @@ pub(super) fn version(node: &Node) -> Checked<(String, semver::Version)> {
 /// Bytes in Kubernetes' notation: `8Gi`, `500M`, `1.5Gi`, `1e9`, or a plain number.
 pub(super) fn quantity(node: &Node) -> Checked<Bytes> {
     let text = match &node.value {
-        Value::Int(_) => node.scalar_text().unwrap_or_default(),
+        Value::Int(_) | Value::Float(_) => node.scalar_text().unwrap_or_default(),
         _ => text(node)?.to_owned(),
     };
     let wrong = |why: &str| {
@@ -248,6 +248,9 @@ pub(super) fn quantity(node: &Node) -> Checked<Bytes> {
                 .hint("write it as 8Gi, 500Mi or 1.5Ti"),
         ]
     };
+    if let Value::Float(_) = node.value {
+        return Err(wrong("it has no unit"));
+    }
     match parse_bytes(&text) {
         Ok(0) => Err(wrong("it is zero")),
         Ok(bytes) => Ok(Bytes { text, bytes }),

@@ -96,7 +96,7 @@ pub(super) fn read(
     };
     let username = optional(reader, "monopg_username", username);
     let database = with_default(reader, "monopg_database", "app", database);
-    let wants_user = reader.var("monopg_username").is_some();
+    let wants_user = username.as_ref().map(Option::is_some);
     let credentials = reader.take("monopg_credentials", |n| credentials(n, wants_user));
     let allowed_clients = list(reader, "monopg_allowed_clients", check::client);
     let metrics_clients = list(reader, "monopg_metrics_clients", check::client);
@@ -317,7 +317,9 @@ fn database(node: &Node) -> Checked<String> {
 }
 
 /// Values never appear in what is said about them.
-fn credentials(node: &Node, wants_user: bool) -> Checked<BTreeMap<String, Secret>> {
+///
+/// `wants_user`: whether there is a `monopg_username`; `None` if that is wrong.
+fn credentials(node: &Node, wants_user: Option<bool>) -> Checked<BTreeMap<String, Secret>> {
     const ADMIN: &str = "postgres-password";
     const USER: &str = "password";
     if node.as_mapping().is_none() {
@@ -356,12 +358,12 @@ fn credentials(node: &Node, wants_user: bool) -> Checked<BTreeMap<String, Secret
         bads.push(bad(format!("`{ADMIN}` is missing")).at(node));
     }
     match (given(USER), wants_user) {
-        (None, true) => bads.push(
+        (None, Some(true)) => bads.push(
             bad(format!("`{USER}` is missing"))
                 .at(node)
                 .hint("it is the password of monopg_username"),
         ),
-        (Some((_, value)), false) => bads.push(
+        (Some((_, value)), Some(false)) => bads.push(
             bad(format!(
                 "`{USER}` is given, but there is no monopg_username"
             ))

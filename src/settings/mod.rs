@@ -46,6 +46,9 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     let mut inventory = Inventory::load(&sources, &options.extra_vars, &options.cwd)
         .map_err(|faults| failed(&faults, options, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
+    if let Some(config) = ansible_cfg(options) {
+        warnings.push(format!("{config}: ansible.cfg is not read yet"));
+    }
     let (names, remarks) = inventory
         .select(options.limit.as_deref())
         .map_err(|fault| failed(&[fault], options, &mut warnings))?;
@@ -127,14 +130,22 @@ fn failed(
     warnings: &mut Vec<String>,
 ) -> SettingsErrors {
     let mut problems: Vec<SettingProblem> = faults.iter().map(SettingProblem::from).collect();
-    let config =
-        options.env("ANSIBLE_CONFIG").is_some() || options.cwd.join("ansible.cfg").exists();
+    let config = ansible_cfg(options).is_some();
     for problem in &mut problems {
         if matches!(faults, [InventoryError::NoSource]) && config {
             problem.hint = Some("ansible.cfg is not read yet: name it with -i FILE".to_owned());
         }
     }
     SettingsErrors::new(problems, std::mem::take(warnings))
+}
+
+/// The configuration that Ansible would find first, as far as it lies near.
+fn ansible_cfg(options: &Options) -> Option<String> {
+    let here = || {
+        let exists = options.cwd.join("ansible.cfg").exists();
+        exists.then(|| "ansible.cfg".to_owned())
+    };
+    options.env("ANSIBLE_CONFIG").or_else(here)
 }
 
 fn nobody(names: &[String], options: &Options) -> SettingProblem {
@@ -157,3 +168,5 @@ fn nobody(names: &[String], options: &Options) -> SettingProblem {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod values_tests;

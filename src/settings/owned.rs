@@ -84,7 +84,8 @@ fn auth(wanted: &Wanted<'_>) -> Vec<Rule> {
         "monopg makes the Secret and names it to the chart; put passwords into monopg_credentials";
     let users = match wanted.username {
         Some(user) => vec![json!(user)],
-        None => vec![json!("postgres")],
+        // The chart takes the administrator for no user at all.
+        None => vec![json!(""), json!("postgres")],
     };
     let user = "set monopg_username instead";
     let database = "set monopg_database instead";
@@ -344,12 +345,15 @@ fn broken(values: &Merged, rule: &Rule) -> Option<SettingProblem> {
             if node.is_null() {
                 return None;
             }
-            let what = format!(
-                "`{}` must be a mapping, not {}",
-                rule.path.get(..depth)?.join("."),
-                node.kind()
+            // The same for every rule below it, so it is told once.
+            return Some(
+                SettingProblem::new(
+                    "settings.values",
+                    format!("must be a mapping, not {}", node.kind()),
+                )
+                .at(parent.place())
+                .of(rule.path.get(..depth)?.join(".")),
             );
-            return told(parent, what);
         }
     }
     let value = values.at(&rule.path)?;
@@ -375,10 +379,13 @@ fn broken(values: &Merged, rule: &Rule) -> Option<SettingProblem> {
                 return None;
             }
             let wanted = allowed.first().map(ToString::to_string).unwrap_or_default();
-            let wanted = wanted.trim_matches('"');
+            let wanted = match wanted.trim_matches('"') {
+                "" => "nothing".to_owned(),
+                wanted => format!("`{wanted}`"),
+            };
             told(
                 value,
-                format!("{}contradicts monopg, which sets `{wanted}`", says(value)),
+                format!("{}contradicts monopg, which sets {wanted}", says(value)),
             )
         }
         May::BeBytes(bytes) => {

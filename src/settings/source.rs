@@ -202,7 +202,7 @@ fn not_archive(value: &str, node: &Node) -> Bad {
 /// `monopg_storage_path`.
 pub(super) fn storage_path(node: &Node) -> Checked<String> {
     /// Folders whose mode and content belong to the system: the storage folder gets mode 0700.
-    const SYSTEM: [&str; 14] = [
+    const SYSTEM: [&str; 12] = [
         "/srv",
         "/mnt",
         "/media",
@@ -214,8 +214,6 @@ pub(super) fn storage_path(node: &Node) -> Checked<String> {
         "/var/lib/rancher",
         "/var/lib/rancher/k3s",
         "/usr/local",
-        "/lost+found",
-        "/data/lost+found",
         "/snap",
     ];
     /// Folders where nothing below is a place for data either.
@@ -275,7 +273,12 @@ pub(super) fn storage_path(node: &Node) -> Checked<String> {
                 shown(value)
             ))
             .at(node)
-            .hint(format!("use a folder of its own, as {path}/k3s-storage")),
+            .hint(match path {
+                "/srv" | "/mnt" | "/opt" | "/media" => {
+                    format!("use a folder of its own, as {path}/k3s-storage")
+                }
+                _ => "use a folder of its own, as /srv/k3s-storage".to_owned(),
+            }),
         ]);
     }
     if let Some(folder) = NEVER.iter().find(|f| below(f)) {
