@@ -84,6 +84,33 @@ impl Exit {
         self as u8
     }
 
+    /// The code with this number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|e| e.code() == code)
+    }
+
+    /// What a run over several hosts ends with: an interruption above all, else the failing hosts'
+    /// common code, else 40; 0 when none failed.
+    pub fn of_hosts(codes: impl IntoIterator<Item = Exit>) -> Self {
+        let mut common: Option<Exit> = None;
+        let mut differ = false;
+        for code in codes {
+            match code {
+                Exit::Done | Exit::ChangesFound => {}
+                Exit::Interrupted | Exit::Terminated => return code,
+                _ => {
+                    differ |= common.is_some_and(|c| c != code);
+                    common = Some(code);
+                }
+            }
+        }
+        match common {
+            None => Exit::Done,
+            Some(_) if differ => Exit::Remote,
+            Some(code) => code,
+        }
+    }
+
     /// One line for the reference page.
     pub fn meaning(self) -> &'static str {
         match self {
@@ -168,4 +195,40 @@ pub fn worst(problems: &[Problem]) -> Exit {
         .map(|p| p.exit)
         .max()
         .unwrap_or(Exit::Unforeseen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_hosts_share_one_code() {
+        use Exit::*;
+        let table: &[(&[Exit], Exit)] = &[
+            (&[], Done),
+            (&[Done, Done], Done),
+            (&[Done, ChangesFound], Done),
+            (&[Refused], Refused),
+            (&[Done, NotReady, Done], NotReady),
+            (&[NotReady, NotReady], NotReady),
+            (&[NotReady, Unreachable], Remote),
+            (&[Refused, Storage, Cluster], Remote),
+            (&[Locked, Locked, Unreachable], Remote),
+            (&[Interrupted, NotReady], Interrupted),
+            (&[NotReady, Unreachable, Terminated], Terminated),
+        ];
+        for (codes, want) in table {
+            assert_eq!(Exit::of_hosts(codes.iter().copied()), *want, "{codes:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_codes_agree() {
+        for exit in Exit::ALL {
+            assert_eq!(Exit::from_code(exit.code()), Some(*exit));
+        }
+        for unused in [2, 8, 13, 126, 127, 255] {
+            assert_eq!(Exit::from_code(unused), None);
+        }
+    }
 }

@@ -23,3 +23,4 @@ pub mod report;
 pub mod secrets;
 pub mod settings;
 pub mod steps;
+pub mod yaml;

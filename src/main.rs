@@ -1,1 +1,5 @@
-fn main() {}
+//! `monopg`; see the library.
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(monopg::cli::run(std::env::args_os()).code())
+}

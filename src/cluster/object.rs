@@ -75,15 +75,24 @@ pub struct ListRef {
     pub resource: String,
     /// As `HelmChart`.
     pub kind: String,
+    /// The versions under which a custom type may be served; empty for what every cluster has.
+    pub versions: Vec<String>,
 }
 
 impl ListRef {
-    /// A type by group, plural name and kind.
-    pub fn new(group: &str, resource: &str, kind: &str) -> Self {
+    /// A type that every cluster has.
+    pub fn builtin(group: &str, resource: &str, kind: &str) -> Self {
+        ListRef::custom(group, resource, kind, &[])
+    }
+
+    /// A type that is there only if somebody installed it, under one of the given versions.
+    pub fn custom(group: &str, resource: &str, kind: &str, versions: &[&str]) -> Self {
+        let versions = versions.iter().map(|v| (*v).to_owned()).collect();
         ListRef {
             group: group.into(),
             resource: resource.into(),
             kind: kind.into(),
+            versions,
         }
     }
 

@@ -7,25 +7,31 @@ use sha2::{Digest, Sha256};
 
 use super::facts::{list, text};
 use super::object::ListRef;
+use super::values;
 use crate::error::{Exit, Problem};
 
-/// The types to ask for; a cluster that does not know one has no such owner.
-pub fn types() -> [ListRef; 3] {
-    [
-        ListRef::new("helm.toolkit.fluxcd.io", "helmreleases", "HelmRelease"),
-        ListRef::new("argoproj.io", "applications", "Application"),
-        ListRef::new("helm.cattle.io", "helmcharts", "HelmChart"),
+/// The types whose objects can own a release; a cluster that does not know one has no such owner.
+pub fn lists() -> Vec<ListRef> {
+    vec![
+        ListRef::custom("helm.cattle.io", "helmcharts", "HelmChart", &["v1"]),
+        ListRef::custom(
+            "helm.toolkit.fluxcd.io",
+            "helmreleases",
+            "HelmRelease",
+            &["v2", "v2beta2", "v2beta1"],
+        ),
+        ListRef::custom("argoproj.io", "applications", "Application", &["v1alpha1"]),
     ]
 }
 
-/// Those of these objects (of any of the types) that own the release, a problem each.
-/// `workload` is the StatefulSet's name.
-pub fn owners(objects: &[Value], namespace: &str, release: &str, workload: &str) -> Vec<Problem> {
+/// The problems for those of these objects (of any of the types) that own the release.
+pub fn owning(objects: &[Value], namespace: &str, release: &str) -> Vec<Problem> {
+    let workload = values::statefulset_name(release);
     objects
         .iter()
         .filter_map(|o| match text(o, "/kind") {
             "HelmRelease" => flux(o, namespace, release),
-            "Application" => argo(o, namespace, release, workload),
+            "Application" => argo(o, namespace, release, &workload),
             "HelmChart" => k3s(o, namespace, release),
             _ => None,
         })
@@ -139,6 +145,7 @@ fn argo(object: &Value, namespace: &str, release: &str, workload: &str) -> Optio
     )
 }
 
+/// Without a target it installs beside its own object (helm-controller; k3s' documentation says `default`).
 fn k3s(object: &Value, namespace: &str, release: &str) -> Option<Problem> {
     let into = match text(object, "/spec/targetNamespace") {
         "" => text(object, "/metadata/namespace"),
@@ -373,7 +380,7 @@ mod tests {
                 false,
             ),
         ] {
-            let found = owners(std::slice::from_ref(&o), "data", "postgresql", "postgresql");
+            let found = owning(std::slice::from_ref(&o), "data", "postgresql");
             assert_eq!(found.len(), usize::from(owns), "{why}");
             assert!(
                 found
@@ -384,7 +391,7 @@ mod tests {
         }
         // sha256 of the name, first 12 digits, after 40 characters.
         let flux = object("HelmRelease", "data", long, json!({}));
-        assert_eq!(owners(&[flux], "data", &shortened(long), "x").len(), 1);
+        assert_eq!(owning(&[flux], "data", &shortened(long)).len(), 1);
         assert_eq!(shortened(long).len(), 53);
     }
 
@@ -397,7 +404,7 @@ mod tests {
             json!({"source": {"path": "."}}),
         );
         app["status"] = json!({"resources": [{"kind": "StatefulSet", "namespace": "data", "name": "postgresql"}]});
-        assert_eq!(owners(&[app], "data", "postgresql", "postgresql").len(), 1);
+        assert_eq!(owning(&[app], "data", "postgresql").len(), 1);
     }
 
     #[test]

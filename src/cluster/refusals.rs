@@ -17,9 +17,15 @@ fn refused(id: &str, what: String) -> Problem {
     Problem::new(id, Exit::Refused, what)
 }
 
-/// A release that exists and that the node's record does not know as ours. `chart` is what it was made
-/// from, if its payload was read (as `postgresql 16.7.0`).
-pub fn foreign_release(spec: &Spec, latest: &Revision, chart: Option<&str>) -> Problem {
+/// A release that exists and that the node's record does not know as ours. `since` is when its Secret
+/// was made; `chart` is what it was made from, if its payload was read (as `postgresql 16.7.0`).
+pub fn foreign_release(
+    spec: &Spec,
+    latest: &Revision,
+    since: Option<&str>,
+    chart: Option<&str>,
+) -> Problem {
+    let since = since.map_or(String::new(), |s| format!(" since {s}"));
     let mut p = refused(
         "preflight.release",
         format!(
@@ -28,10 +34,8 @@ pub fn foreign_release(spec: &Spec, latest: &Revision, chart: Option<&str>) -> P
         ),
     )
     .because(format!(
-        "revision {} is {} since {}",
-        latest.version,
-        latest.status.as_str(),
-        latest.created
+        "revision {} is {}{since}",
+        latest.revision, latest.status
     ));
     if let Some(chart) = chart {
         p = p.because(format!("it was made from chart {chart}"));

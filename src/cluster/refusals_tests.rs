@@ -22,13 +22,16 @@ fn pv(name: &str, claim: &str, path: &str, phase: &str) -> Value {
 #[test]
 fn a_release_of_somebody_else() {
     let revision = Revision {
-        version: 3,
+        revision: 3,
         status: Status::Deployed,
-        secret: "sh.helm.release.v1.postgresql.v3".into(),
-        uid: "u".into(),
-        created: "2026-01-02T03:04:05Z".into(),
     };
-    insta::assert_snapshot!(said(&foreign_release(&spec(), &revision, Some("postgresql 16.7.0"))), @r#"
+    let p = foreign_release(
+        &spec(),
+        &revision,
+        Some("2026-01-02T03:04:05Z"),
+        Some("postgresql 16.7.0"),
+    );
+    insta::assert_snapshot!(said(&p), @r#"
     error: release data/postgresql exists and was not made by monopg (preflight.release)
     caused by: revision 3 is deployed since 2026-01-02T03:04:05Z
     caused by: it was made from chart postgresql 16.7.0

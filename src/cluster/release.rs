@@ -1,79 +1,72 @@
-//! Helm's own record of a release: the Secrets `sh.helm.release.v1.NAME.vN`.
+//! Helm's own records: one Secret a revision.
 //!
-//! Pure; depends on nothing of the crate. One reason: Helm refuses to go on from a release that it
-//! believes to be in work; only its record can say that the work was cut off.
+//! Pure. One reason: what Helm knows is read from where Helm keeps it, without starting Helm.
 
+use std::fmt;
 use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-use super::facts::{number, text};
+/// A payload unpacks to at most so many bytes: a Secret holds 1 MiB of gzip.
+const CAP: u64 = 64 << 20;
+/// A payload is at most so many bytes: the API server takes no Secret above 1 MiB, encoded once more.
+const ENCODED_CAP: usize = 2 << 20;
 
-/// How large the encoded payload may be, in bytes: the API server takes no Secret above 1 MiB.
-const MAX_ENCODED: usize = 2 << 20;
-/// How large the decoded record may become, in bytes.
-const MAX_DECODED: u64 = 64 << 20;
-
-/// The state of one revision, as Helm names it.
+/// Helm's status of a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// Accepted by the API server.
+    /// The revision that is live.
     Deployed,
-    /// Replaced by a later revision.
-    Superseded,
-    /// Did not go through.
+    /// Helm ended with an error.
     Failed,
-    /// An install is in work, or was cut off.
+    /// A newer revision replaced it.
+    Superseded,
+    /// Helm began to install and did not finish.
     PendingInstall,
-    /// An upgrade is in work, or was cut off.
+    /// Helm began to upgrade and did not finish.
     PendingUpgrade,
-    /// A rollback is in work, or was cut off.
+    /// Helm began to roll back and did not finish.
     PendingRollback,
-    /// Being removed, or its removal was cut off.
-    Uninstalling,
-    /// Removed with its history kept.
+    /// Removed, history kept.
     Uninstalled,
-    /// Anything else.
+    /// Being removed.
+    Uninstalling,
+    /// A word that we do not know.
     Unknown,
 }
 
 impl Status {
+    const WORDS: [(&'static str, Status); 9] = [
+        ("deployed", Status::Deployed),
+        ("failed", Status::Failed),
+        ("superseded", Status::Superseded),
+        ("pending-install", Status::PendingInstall),
+        ("pending-upgrade", Status::PendingUpgrade),
+        ("pending-rollback", Status::PendingRollback),
+        ("uninstalled", Status::Uninstalled),
+        ("uninstalling", Status::Uninstalling),
+        ("unknown", Status::Unknown),
+    ];
+
     /// From Helm's word.
     pub fn parse(word: &str) -> Self {
-        match word {
-            "deployed" => Status::Deployed,
-            "superseded" => Status::Superseded,
-            "failed" => Status::Failed,
-            "pending-install" => Status::PendingInstall,
-            "pending-upgrade" => Status::PendingUpgrade,
-            "pending-rollback" => Status::PendingRollback,
-            "uninstalling" => Status::Uninstalling,
-            "uninstalled" => Status::Uninstalled,
-            _ => Status::Unknown,
-        }
+        Self::WORDS
+            .iter()
+            .find(|(w, _)| *w == word)
+            .map_or(Status::Unknown, |(_, s)| *s)
     }
 
     /// Helm's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Status::Deployed => "deployed",
-            Status::Superseded => "superseded",
-            Status::Failed => "failed",
-            Status::PendingInstall => "pending-install",
-            Status::PendingUpgrade => "pending-upgrade",
-            Status::PendingRollback => "pending-rollback",
-            Status::Uninstalling => "uninstalling",
-            Status::Uninstalled => "uninstalled",
-            Status::Unknown => "unknown",
-        }
+    pub fn word(self) -> &'static str {
+        Self::WORDS
+            .iter()
+            .find(|(_, s)| *s == self)
+            .map_or("unknown", |(w, _)| w)
     }
 
-    /// True while Helm refuses every other operation.
+    /// Helm was (or still is) at work.
     pub fn is_pending(self) -> bool {
         matches!(
             self,
@@ -82,317 +75,162 @@ impl Status {
     }
 }
 
-/// One revision, from the Secret's metadata alone (the payload is large and needs no reading).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revision {
-    /// Its number, from 1.
-    pub version: u64,
-    /// Its state.
-    pub status: Status,
-    /// The Secret's name.
-    pub secret: String,
-    /// The Secret's uid: a release that was removed and made again starts at 1 with another one.
-    pub uid: String,
-    /// When the Secret was made, as the API server writes it.
-    pub created: String,
-}
-
-/// The revisions of a release among these Secrets (or their metadata), oldest first.
-pub fn history(secrets: &[Value], release: &str) -> Vec<Revision> {
-    let mut found: Vec<Revision> = secrets
-        .iter()
-        .filter_map(|s| revision(s, release))
-        .collect();
-    found.sort_by_key(|r| r.version);
-    found
-}
-
-fn revision(secret: &Value, release: &str) -> Option<Revision> {
-    let label = |name: &str| text(secret, &format!("/metadata/labels/{name}"));
-    if label("owner") != "helm" || label("name") != release {
-        return None;
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
-    Some(Revision {
-        version: label("version").parse().ok()?,
-        status: Status::parse(label("status")),
-        secret: text(secret, "/metadata/name").to_owned(),
-        uid: text(secret, "/metadata/uid").to_owned(),
-        created: text(secret, "/metadata/creationTimestamp").to_owned(),
-    })
 }
 
-/// The Secret's name for a revision.
-pub fn secret_of(release: &str, version: u64) -> String {
-    format!("sh.helm.release.v1.{release}.v{version}")
+/// One revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision {
+    /// From 1.
+    pub revision: u64,
+    /// Its status.
+    pub status: Status,
 }
 
-/// Why a record cannot be read.
+/// The revisions in a table `NAME TYPE DATA AGE VERSION STATUS`; other lines are skipped.
+pub fn history(table: &str) -> Vec<Revision> {
+    table
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let [name, "helm.sh/release.v1", _, _, version, status] = words[..] else {
+                return None;
+            };
+            name.starts_with("sh.helm.release.v1.").then_some(())?;
+            Some(Revision {
+                revision: version.parse().ok()?,
+                status: Status::parse(status),
+            })
+        })
+        .collect()
+}
+
+/// Why a payload cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
-    /// There is no payload.
-    #[error("the release's Secret has no payload")]
-    Empty,
-    /// It is larger than Helm can have written.
-    #[error("the release's payload is larger than {0} bytes")]
+    /// Larger than anything that Helm writes.
+    #[error("the payload is larger than {0} bytes")]
     TooLarge(u64),
-    /// It is not base64.
-    #[error("the release's payload is not base64")]
-    Base64(#[source] base64::DecodeError),
-    /// It cannot be unpacked.
-    #[error("the release's payload cannot be unpacked")]
-    Gzip(#[source] std::io::Error),
-    /// It is not JSON.
-    #[error("the release's payload is not JSON")]
-    Json(#[source] serde_json::Error),
+    /// Not base64.
+    #[error("the payload is not base64")]
+    Base64(#[from] base64::DecodeError),
+    /// Not gzip.
+    #[error("the payload cannot be unpacked")]
+    Gzip(#[from] std::io::Error),
+    /// Not JSON.
+    #[error("the payload is not JSON")]
+    Json(#[from] serde_json::Error),
 }
 
-/// A release's record, decoded. It holds the user's values and rendered Secrets: never shown as a whole.
-#[derive(Clone, PartialEq)]
-pub struct Release {
-    record: Value,
+/// Unpacks a Secret's `data.release`.
+pub fn decode(payload: &str) -> Result<Value, ReleaseError> {
+    if payload.len() > ENCODED_CAP {
+        return Err(ReleaseError::TooLarge(ENCODED_CAP as u64));
+    }
+    let packed = BASE64.decode(BASE64.decode(payload.trim())?)?;
+    let mut json = Vec::new();
+    flate2::read::GzDecoder::new(packed.as_slice())
+        .take(CAP + 1)
+        .read_to_end(&mut json)?;
+    if json.len() as u64 > CAP {
+        return Err(ReleaseError::TooLarge(CAP));
+    }
+    Ok(serde_json::from_slice(&json)?)
 }
 
-impl std::fmt::Debug for Release {
-    /// Without values and manifest, which may hold secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Release")
-            .field("name", &self.name())
-            .field("version", &self.version())
-            .field("status", &self.status())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Release {
-    /// Decodes the payload of a Secret as the API gives it (`data.release`: base64 of base64 of gzip).
-    pub fn decode(payload: &str) -> Result<Self, ReleaseError> {
-        if payload.is_empty() {
-            return Err(ReleaseError::Empty);
-        }
-        if payload.len() > MAX_ENCODED {
-            return Err(ReleaseError::TooLarge(MAX_ENCODED as u64));
-        }
-        let inner = STANDARD
-            .decode(payload.trim())
-            .map_err(ReleaseError::Base64)?;
-        let bytes = STANDARD.decode(&inner).map_err(ReleaseError::Base64)?;
-        // Helm writes plain JSON in releases of its first years; the gzip magic tells.
-        let json = if bytes.starts_with(&[0x1f, 0x8b]) {
-            let mut out = Vec::new();
-            GzDecoder::new(bytes.as_slice())
-                .take(MAX_DECODED + 1)
-                .read_to_end(&mut out)
-                .map_err(ReleaseError::Gzip)?;
-            if out.len() as u64 > MAX_DECODED {
-                return Err(ReleaseError::TooLarge(MAX_DECODED));
-            }
-            out
-        } else {
-            bytes
-        };
-        let record = serde_json::from_slice(&json).map_err(ReleaseError::Json)?;
-        Ok(Release { record })
-    }
-
-    /// Encodes the record as `data.release`.
-    pub fn encode(&self) -> Result<String, ReleaseError> {
-        let json = serde_json::to_vec(&self.record).map_err(ReleaseError::Json)?;
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&json).map_err(ReleaseError::Gzip)?;
-        let bytes = gzip.finish().map_err(ReleaseError::Gzip)?;
-        Ok(STANDARD.encode(STANDARD.encode(bytes)))
-    }
-
-    /// The release's name.
-    pub fn name(&self) -> &str {
-        text(&self.record, "/name")
-    }
-
-    /// The revision.
-    pub fn version(&self) -> i64 {
-        number(&self.record, "/version").unwrap_or(0)
-    }
-
-    /// Its state.
-    pub fn status(&self) -> Status {
-        Status::parse(text(&self.record, "/info/status"))
-    }
-
-    /// What Helm says of it, as `Upgrade complete`.
-    pub fn description(&self) -> &str {
-        text(&self.record, "/info/description")
-    }
-
-    /// The chart inside, as `("postgresql", "17.0.2")`.
-    pub fn chart(&self) -> (&str, &str) {
-        (
-            text(&self.record, "/chart/metadata/name"),
-            text(&self.record, "/chart/metadata/version"),
-        )
-    }
-
-    /// The rendered manifest, YAML of several documents. May hold secrets.
-    pub fn manifest(&self) -> &str {
-        text(&self.record, "/manifest")
-    }
-
-    /// The values that it was made with, beside the chart's own. May hold secrets.
-    pub fn values(&self) -> &Value {
-        self.record.get("config").unwrap_or(&Value::Null)
-    }
-}
-
-/// The payload with another state, everything else as it was.
+/// The payload with another status.
 pub fn with_status(
     payload: &str,
     status: Status,
     description: &str,
 ) -> Result<String, ReleaseError> {
-    let mut release = Release::decode(payload)?;
-    release.record["info"]["status"] = json!(status.as_str());
-    release.record["info"]["description"] = json!(description);
-    release.encode()
+    let mut release = decode(payload)?;
+    release["info"]["status"] = json!(status.word());
+    release["info"]["description"] = json!(description);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&serde_json::to_vec(&release)?)?;
+    Ok(BASE64.encode(BASE64.encode(gzip.finish()?)))
 }
 
-/// The JSON patch that marks a revision's Secret (given whole) as failed, so that the next
-/// `helm upgrade` goes on from there. It fails if the Secret was written in between. Helm reads the
-/// state from the payload, its filters read the label: both change together.
-pub fn mark_failed(secret: &Value, description: &str) -> Result<Vec<Value>, ReleaseError> {
-    let payload = with_status(text(secret, "/data/release"), Status::Failed, description)?;
-    let version = secret
-        .pointer("/metadata/resourceVersion")
-        .cloned()
-        .unwrap_or(Value::Null);
-    Ok(vec![
-        json!({"op": "test", "path": "/metadata/resourceVersion", "value": version}),
-        json!({"op": "replace", "path": "/data/release", "value": payload}),
-        json!({"op": "replace", "path": "/metadata/labels/status", "value": Status::Failed.as_str()}),
-    ])
+/// The chart that a decoded record was made from, as `postgresql 17.0.2`.
+pub fn chart(record: &Value) -> Option<String> {
+    let metadata = record.pointer("/chart/metadata")?;
+    let text = |key: &str| metadata.get(key).and_then(Value::as_str);
+    Some(format!("{} {}", text("name")?, text("version")?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn payload(status: &str) -> String {
-        Release {
-            record: json!({
-                "name": "postgresql",
-                "info": {"first_deployed": "2026-11-22T10:00:00Z", "status": status, "description": "Preparing upgrade"},
-                "chart": {"metadata": {"name": "postgresql", "version": "17.0.2"}, "values": {"a": 1.5, "b": 12345678901_u64}},
-                "config": {"auth": {"password": "canary"}},
-                "manifest": "---\nkind: Service\n", "version": 3, "namespace": "data",
-            }),
-        }
-        .encode()
-        .unwrap()
-    }
-
-    fn secret(name: &str, version: &str, status: &str) -> Value {
-        json!({"metadata": {
-            "name": format!("sh.helm.release.v1.{name}.v{version}"), "uid": format!("u{version}"), "resourceVersion": "5",
-            "labels": {"owner": "helm", "name": name, "version": version, "status": status}},
-            "data": {"release": payload(status)}})
-    }
-
     #[test]
-    fn the_history_is_by_number_and_of_one_release() {
-        let secrets = [
-            secret("postgresql", "10", "deployed"),
-            secret("postgresql", "9", "superseded"),
-            secret("other", "1", "deployed"),
-            json!({"metadata": {"name": "postgresql-credentials"}}),
-            secret("postgresql", "x", "deployed"),
-        ];
-        let found: Vec<(u64, Status)> = history(&secrets, "postgresql")
-            .iter()
-            .map(|r| (r.version, r.status))
-            .collect();
-        assert_eq!(found, [(9, Status::Superseded), (10, Status::Deployed)]);
-        assert_eq!(secret_of("postgresql", 10), secrets[0]["metadata"]["name"]);
-    }
-
-    #[test]
-    fn every_status_has_its_word() {
-        for word in [
-            "deployed",
-            "superseded",
-            "failed",
-            "pending-install",
-            "pending-upgrade",
-            "pending-rollback",
-            "uninstalling",
-            "uninstalled",
-        ] {
-            assert_eq!(Status::parse(word).as_str(), word);
-            assert_eq!(
-                Status::parse(word).is_pending(),
-                word.starts_with("pending")
-            );
-        }
-        assert_eq!(Status::parse("new-word"), Status::Unknown);
-    }
-
-    #[test]
-    fn only_the_status_changes() {
-        let before = payload("pending-upgrade");
-        let after = with_status(&before, Status::Failed, "cut off").unwrap();
-        let (mut b, a) = (
-            Release::decode(&before).unwrap(),
-            Release::decode(&after).unwrap(),
+    fn a_payload_keeps_everything_but_its_status() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(
+            br#"{"name":"db","info":{"status":"pending-install","notes":"n"},"manifest":"a: b"}"#,
+        )
+        .unwrap();
+        let payload = BASE64.encode(BASE64.encode(gzip.finish().unwrap()));
+        let failed = decode(&with_status(&payload, Status::Failed, "why").unwrap()).unwrap();
+        assert_eq!(
+            failed,
+            json!({"name": "db", "info": {"status": "failed", "notes": "n", "description": "why"}, "manifest": "a: b"})
         );
-        assert_eq!(a.status(), Status::Failed);
-        assert_eq!(a.description(), "cut off");
-        assert_eq!(a.chart(), ("postgresql", "17.0.2"));
-        assert_eq!(a.version(), 3);
-        b.record["info"]["status"] = json!("failed");
-        b.record["info"]["description"] = json!("cut off");
-        assert_eq!(a.record.to_string(), b.record.to_string());
+        assert!(
+            decode("!").is_err()
+                && decode("YQ==").is_err()
+                && decode(&BASE64.encode(BASE64.encode("x"))).is_err()
+        );
     }
 
     #[test]
-    fn marking_tests_the_version_and_changes_label_and_payload() {
-        let patch = mark_failed(&secret("postgresql", "3", "pending-upgrade"), "x").unwrap();
-        assert_eq!(patch[0]["value"], "5");
-        assert_eq!(patch[2]["value"], "failed");
-        let release = Release::decode(patch[1]["value"].as_str().unwrap()).unwrap();
-        assert_eq!(release.status(), Status::Failed);
+    fn the_table_is_read() {
+        let table = "sh.helm.release.v1.db.v1   helm.sh/release.v1   1     5d    1     superseded\nsh.helm.release.v1.db.v2   helm.sh/release.v1   1     1s    2     pending-upgrade\nnoise\n";
+        let seen = history(table);
+        assert_eq!(seen.len(), 2);
+        assert_eq!(
+            seen[1],
+            Revision {
+                revision: 2,
+                status: Status::PendingUpgrade
+            }
+        );
+        assert!(seen[1].status.is_pending() && !seen[0].status.is_pending());
     }
 
     #[test]
     fn what_is_no_record_is_an_error() {
         let bomb = {
-            let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             for _ in 0..65 {
                 gzip.write_all(&vec![b' '; 1 << 20]).unwrap();
             }
-            STANDARD.encode(STANDARD.encode(gzip.finish().unwrap()))
+            BASE64.encode(BASE64.encode(gzip.finish().unwrap()))
         };
         for (payload, message) in [
-            (String::new(), "the release's Secret has no payload"),
-            ("%".into(), "the release's payload is not base64"),
-            (STANDARD.encode("%"), "the release's payload is not base64"),
+            ("%".to_owned(), "the payload is not base64"),
+            (BASE64.encode("%"), "the payload is not base64"),
             (
-                STANDARD.encode(STANDARD.encode("{")),
-                "the release's payload is not JSON",
+                BASE64.encode(BASE64.encode([0x1f, 0x8b, 1])),
+                "the payload cannot be unpacked",
             ),
             (
-                STANDARD.encode(STANDARD.encode([0x1f, 0x8b, 1])),
-                "the release's payload cannot be unpacked",
+                "A".repeat(ENCODED_CAP + 1),
+                "the payload is larger than 2097152 bytes",
             ),
-            (
-                "A".repeat(MAX_ENCODED + 1),
-                "the release's payload is larger than 2097152 bytes",
-            ),
-            (bomb, "the release's payload is larger than 67108864 bytes"),
+            (bomb, "the payload is larger than 67108864 bytes"),
         ] {
-            assert_eq!(Release::decode(&payload).unwrap_err().to_string(), message);
+            assert_eq!(decode(&payload).unwrap_err().to_string(), message);
         }
     }
 
     #[test]
-    fn debug_shows_no_values() {
-        let release = Release::decode(&payload("deployed")).unwrap();
-        assert!(!format!("{release:?}").contains("canary"));
+    fn the_chart_inside() {
+        let record = json!({"chart": {"metadata": {"name": "postgresql", "version": "17.0.2"}}});
+        assert_eq!(chart(&record).as_deref(), Some("postgresql 17.0.2"));
+        assert_eq!(chart(&json!({})), None);
     }
 }

@@ -161,6 +161,7 @@ pub fn spec() -> Spec {
         database: "app".into(),
         values_files: Vec::new(),
         credentials: BTreeMap::new(),
+        extra_deploy: Vec::new(),
         allowed_clients: Vec::new(),
         metrics: false,
         metrics_clients: Vec::new(),

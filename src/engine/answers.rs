@@ -2,7 +2,7 @@
 //!
 //! May depend on `cluster` (references) and `host` (the output type). One reason: judging is a pure function of this value.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -46,8 +46,10 @@ pub struct Answers {
     pub objects: BTreeMap<ObjectRef, Result<Option<Value>, String>>,
     /// Objects of types; `None` is "no such type".
     pub lists: BTreeMap<ListRef, Result<Option<Vec<Value>>, String>>,
-    /// Objects that the node's record of the release names, found or not.
-    pub recorded: BTreeSet<ObjectRef>,
+    /// Every named object that was found, also those that only the host's record names.
+    pub found: Vec<Value>,
+    /// Whether named objects could be read at all; `None` if none were asked for.
+    pub readable: Option<Result<(), String>>,
     /// The clocks, if they were asked for.
     pub clocks: Option<Clocks>,
 }
@@ -82,6 +84,21 @@ impl Answers {
         }
     }
 
+    /// An object that was asked for by name or through the host's record; `None` if it does not exist.
+    pub fn live(&self, r: &ObjectRef) -> Result<Option<&Value>, AnswerError> {
+        if self.objects.contains_key(r) {
+            return self.object(r);
+        }
+        match &self.readable {
+            Some(Ok(())) => Ok(self.found.iter().find(|o| r.matches(o))),
+            Some(Err(why)) => Err(AnswerError::Unreadable {
+                what: r.to_string(),
+                why: why.clone(),
+            }),
+            None => Err(AnswerError::NotAsked(r.to_string())),
+        }
+    }
+
     /// All objects of a type; `None` if the cluster does not know the type.
     pub fn list(&self, r: &ListRef) -> Result<Option<&[Value]>, AnswerError> {
         match self.lists.get(r) {
@@ -99,7 +116,27 @@ impl Answers {
         self.shell.extend(later.shell);
         self.objects.extend(later.objects);
         self.lists.extend(later.lists);
-        self.recorded.extend(later.recorded);
+        if later.readable.is_some() {
+            let newer = later.found;
+            let same = |a: &Value, b: &Value| {
+                ["/kind", "/metadata/namespace", "/metadata/name"]
+                    .iter()
+                    .all(|p| a.pointer(p) == b.pointer(p))
+            };
+            self.found
+                .retain(|old| !newer.iter().any(|new| same(old, new)));
+            // What was asked for again and is gone now must not be found in the older answer.
+            let gone: Vec<&ObjectRef> = self
+                .objects
+                .iter()
+                .filter(|(_, o)| matches!(o, Ok(None)))
+                .map(|(r, _)| r)
+                .collect();
+            self.found
+                .retain(|old| !gone.iter().any(|r| r.matches(old)));
+            self.found.extend(newer);
+            self.readable = later.readable;
+        }
         self.clocks = later.clocks.or(self.clocks);
     }
 }

@@ -28,10 +28,11 @@ pub struct Event {
 }
 
 /// What a step came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Nothing to do.
+    #[default]
     Unchanged,
     /// Mended, and judged in sync afterwards.
     Changed,
@@ -67,6 +68,16 @@ pub enum Kind {
     Warning {
         /// What.
         problem: Problem,
+    },
+    /// Something that ends a run as a whole, as wrong settings; a host's own stand in its result.
+    RunError {
+        /// What.
+        problem: Problem,
+    },
+    /// The facts of `monopg status`: `report::status::StatusReport` as JSON.
+    HostStatus {
+        /// The facts.
+        status: serde_json::Value,
     },
     /// A step begins.
     StepStarted {
@@ -121,7 +132,8 @@ pub enum Kind {
         step: StepId,
         /// How it went.
         outcome: Outcome,
-        /// How long it took.
+        /// How long it took; `took_ms` in JSON, because the event itself has an `elapsed_ms`.
+        #[serde(rename = "took_ms")]
         elapsed_ms: u64,
         /// What was (or would be) changed.
         #[serde(skip_serializing_if = "Option::is_none")]

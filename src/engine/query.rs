@@ -27,6 +27,11 @@ pub enum Ask {
     },
     /// Named cluster objects; missing ones and unknown kinds are answers.
     Objects(Vec<ObjectRef>),
+    /// The objects that a file on the host names (a `kubectl -f` list), if that file is there.
+    Recorded {
+        /// The file's path.
+        path: String,
+    },
     /// All objects of some types, in all namespaces; an unknown type is an answer.
     Lists(Vec<ListRef>),
 }

@@ -191,6 +191,20 @@ pub trait Step: Send + Sync {
     }
     /// What it thinks. Pure: no host, no clock.
     fn judge(&self, answers: &Answers) -> Result<Judgement, StepError>;
+    /// Gets what applying will need onto the laptop and verifies it, before the first change to the host. Asked of
+    /// every step that is not in sync; must not touch the host.
+    async fn prepare(&self, _answers: &Answers) -> Result<(), StepError> {
+        Ok(())
+    }
+    /// What to watch on the host while the verdict is [`Verdict::Waiting`]: shell snippets of which each output line
+    /// means "look again".
+    fn watchers(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// What happened between two looks, as lines for people.
+    fn observed(&self, _before: &Answers, _now: &Answers) -> Vec<String> {
+        Vec::new()
+    }
     /// Mends what `judge` called a drift.
     async fn apply(&self, ctx: &Context<'_>, changes: &Changes) -> Result<(), StepError>;
 }

@@ -3,6 +3,14 @@
 //! May depend on `settings` types and `secrets`. One reason: everything above speaks to [`Host`] and
 //! cannot tell SSH from this machine.
 
+pub mod channel;
+pub mod known_hosts;
+pub mod local;
+pub mod marker;
+pub mod open;
+pub mod process;
+pub mod ssh;
+pub mod sudo;
 pub mod transport;
 
 use std::time::Duration;
@@ -230,6 +238,8 @@ pub trait Host: Send + Sync {
     fn name(&self) -> &str;
     /// Runs a command; its exit status is part of the answer, not an error.
     async fn run(&self, command: Command) -> Result<Output, HostError>;
+    /// Takes the run's lock for the given holder (a line for people) and runs a first command, in one exchange.
+    async fn lock_and_run(&self, holder: &str, command: Command) -> Result<Output, HostError>;
     /// Brings a file there: temp beside the target with mode 0600, fsync, sha256 on the far side, mode, rename, fsync of the folder.
     async fn upload(
         &self,

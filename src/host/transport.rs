@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::HostError;
+
 /// The streams of a remote (or local) process.
 pub struct Transport {
     /// To its standard input; shutting it down is EOF.
@@ -19,8 +21,41 @@ pub struct Transport {
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
     /// Counts how often the client had to wait for the far side before it could send on.
     pub round_trips: RoundTrips,
+    /// Tells why the process ended, as far as the layers below know better than "lost".
+    pub ending: Ending,
     /// Keeps the connection or the child alive as long as the streams are.
     pub keep: Box<dyn Any + Send + Sync>,
+}
+
+/// Why a process ended: set by the layer that knows (sudo's refusal, say), asked for by the channel when the
+/// streams close.
+#[derive(Clone, Default)]
+pub struct Ending(Arc<std::sync::Mutex<Option<HostError>>>);
+
+impl Ending {
+    /// The first reason wins.
+    pub fn set(&self, reason: HostError) {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get_or_insert(reason);
+    }
+
+    /// Takes the reason, if there is one; waits a moment for a layer that is still reading the last words.
+    pub async fn reason(&self) -> Option<HostError> {
+        for _ in 0..20 {
+            if let Some(reason) = self
+                .0
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .take()
+            {
+                return Some(reason);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        None
+    }
 }
 
 /// A counter that the layers of one connection share.

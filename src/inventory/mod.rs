@@ -1,1 +1,263 @@
-//! inventory (to come).
+//! Ansible's inventory: which hosts there are, in which groups, with which variables, and where each
+//! variable's value was written.
+//!
+//! May depend on `yaml`. It reads files and nothing else, and knows nothing of PostgreSQL. One reason:
+//! the same files must mean the same to monopg and to Ansible, so Ansible's rules have one home.
+//!
+//! Read are YAML inventories with `group_vars` and `host_vars`; for what Ansible has beyond that the
+//! error says so by name.
+
+mod error;
+mod extra;
+mod files;
+mod graph;
+mod groups;
+mod pattern;
+mod ranges;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use error::InventoryError;
+
+use crate::yaml::{Mark, Node, Warning};
+use files::VarsFiles;
+use graph::Graph;
+
+/// Where something was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// A file as a whole.
+    File(Arc<str>),
+    /// A line of a file.
+    Line(Arc<str>, Mark),
+    /// An argument of the command line, by its flag: never with its value.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File(file) => f.write_str(file),
+            Place::Line(file, mark) => write!(f, "{file}:{}", mark.line),
+            Place::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+impl Place {
+    /// The place of another node of the same file.
+    #[must_use]
+    pub fn at(&self, mark: Mark) -> Place {
+        match self {
+            Place::File(file) | Place::Line(file, _) => Place::Line(file.clone(), mark),
+            Place::Flag(flag) => Place::Flag(flag),
+        }
+    }
+
+    /// The line, if it is known.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Place::Line(_, mark) => Some(mark.line),
+            _ => None,
+        }
+    }
+}
+
+/// Which rule of Ansible's precedence gave a variable its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// `vars:` of a group in an inventory file.
+    GroupInline(String),
+    /// `group_vars/` of a group.
+    GroupFile(String),
+    /// A variable of the host in an inventory file.
+    HostInline,
+    /// `host_vars/` of the host.
+    HostFile,
+    /// `-e`.
+    Extra,
+}
+
+/// A variable's value with where it came from. `Debug` shows no value: it may be a secret.
+#[derive(Debug, Clone)]
+pub struct Var {
+    /// The value; not rendered: a template is still text.
+    pub node: Node,
+    /// Where the value stands.
+    pub place: Place,
+    /// Why it won.
+    pub rule: Rule,
+}
+
+/// A host's variables.
+pub type Vars = BTreeMap<String, Var>;
+
+/// One inventory file.
+#[derive(Debug)]
+struct Source {
+    /// Its folder as the user would write it, for messages and for finding `group_vars`.
+    dir: PathBuf,
+    /// Its folder, absolute: Ansible's `inventory_dir`.
+    absolute: PathBuf,
+}
+
+/// All sources together.
+#[derive(Debug)]
+pub struct Inventory {
+    sources: Vec<Source>,
+    graph: Graph,
+    extra: Vars,
+    files: VarsFiles,
+    warnings: Vec<String>,
+}
+
+impl Inventory {
+    /// Reads the `-i` sources in order, and the `-e` arguments. Relative paths are relative to `cwd`,
+    /// which must be absolute. All faults that can be found are returned together.
+    pub fn load(
+        sources: &[String],
+        extra_vars: &[String],
+        cwd: &Path,
+    ) -> Result<Inventory, Vec<InventoryError>> {
+        let mut inventory = Inventory {
+            sources: Vec::new(),
+            graph: Graph::new(),
+            extra: Vars::new(),
+            files: VarsFiles::new(cwd),
+            warnings: Vec::new(),
+        };
+        let mut faults = Vec::new();
+        if sources.is_empty() {
+            faults.push(InventoryError::NoSource);
+        }
+        for source in sources {
+            if let Err(fault) = inventory.read_source(source, cwd) {
+                faults.push(fault);
+            }
+        }
+        for argument in extra_vars {
+            match extra::read(argument, cwd) {
+                Ok((vars, warnings)) => {
+                    inventory.extra.extend(vars);
+                    inventory.warn(warnings);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty()
+            && let Err(fault) = inventory.graph.reconcile()
+        {
+            faults.push(fault);
+        }
+        if faults.is_empty() {
+            Ok(inventory)
+        } else {
+            Err(faults)
+        }
+    }
+
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        self.warnings
+            .extend(warnings.iter().map(ToString::to_string));
+    }
+
+    fn read_source(&mut self, name: &str, cwd: &Path) -> Result<(), InventoryError> {
+        let (node, warnings) = files::source(name, cwd)?;
+        self.warn(warnings);
+        let path = Path::new(name);
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
+            _ => PathBuf::new(),
+        };
+        let absolute = files::normalise(&cwd.join(&dir));
+        self.sources.push(Source { dir, absolute });
+        let index = self.sources.len() - 1;
+        let warnings = groups::read(&mut self.graph, &Arc::from(name), index, &node)?;
+        self.warnings.extend(warnings);
+        Ok(())
+    }
+
+    /// Remarks made so far; taken, so that each is told once.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        let mut all = std::mem::take(&mut self.warnings);
+        all.extend(self.files.take_warnings());
+        all
+    }
+
+    /// The names of all hosts in the order in which they were first written.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        self.graph.hosts.iter().map(|h| h.name.as_str())
+    }
+
+    /// The folder of the source that named the host first, absolute: Ansible's `inventory_dir`.
+    pub fn inventory_dir(&self, host: &str) -> Option<&Path> {
+        let host = self.graph.host(host)?;
+        self.sources
+            .get(host.source)
+            .map(|source| source.absolute.as_path())
+    }
+
+    /// The hosts that `--limit` leaves (all without one), in the inventory's order, and remarks on
+    /// patterns that match nothing.
+    pub fn select(
+        &self,
+        limit: Option<&str>,
+    ) -> Result<(Vec<String>, Vec<String>), InventoryError> {
+        pattern::select(&self.graph, limit)
+    }
+
+    /// A host's variables, merged as Ansible merges them without a playbook (later wins): `vars:` of
+    /// all, of the other groups by depth, priority and name, `group_vars/all` of each source,
+    /// `group_vars` of the groups source by source, the host's own, `host_vars` source by source, `-e`.
+    pub fn vars(&mut self, host: &str) -> Result<Vars, Vec<InventoryError>> {
+        let mut faults = Vec::new();
+        let mut vars = Vars::new();
+        let order = self.graph.groups_of(host);
+        let groups: Vec<&graph::Group> = order
+            .iter()
+            .filter_map(|g| self.graph.groups.get(*g))
+            .collect();
+        for group in &groups {
+            vars.extend(group.vars.clone());
+        }
+        let (all, others): (Vec<&str>, Vec<&str>) = groups
+            .iter()
+            .map(|g| g.name.as_str())
+            .partition(|name| *name == "all");
+        for names in [&all, &others] {
+            for source in &self.sources {
+                for group in names {
+                    let rule = Rule::GroupFile((*group).to_owned());
+                    match self.files.read(&source.dir, "group_vars", group, &rule) {
+                        Ok(more) => vars.extend(more),
+                        Err(fault) => faults.push(fault),
+                    }
+                }
+            }
+        }
+        if let Some(host) = self.graph.host(host) {
+            vars.extend(host.vars.clone());
+        }
+        for source in &self.sources {
+            match self
+                .files
+                .read(&source.dir, "host_vars", host, &Rule::HostFile)
+            {
+                Ok(more) => vars.extend(more),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        vars.extend(self.extra.clone());
+        if faults.is_empty() {
+            Ok(vars)
+        } else {
+            Err(faults)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,159 @@
 //! Settings: flags, environment and inventory become one immutable, validated value a host.
 //!
-//! May depend on `inventory` and `secrets`.
+//! May depend on `inventory`, `secrets`, `yaml` and `error`. One reason: whatever is wrong is found here,
+//! all of it at once and with its place, before anything is connected to.
 
+mod check;
+mod connection;
+mod host;
+mod objects;
+mod options;
+mod owned;
+mod problem;
+mod reader;
+mod source;
 pub mod spec;
+pub mod table;
+mod values;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+pub use options::{Env, Options};
+pub use problem::{SettingProblem, SettingsErrors};
 pub use spec::*;
+
+use crate::inventory::{Inventory, InventoryError};
+use reader::Reader;
+
+/// The hosts that are meant, ready to be worked on.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// In the inventory's order; at least one.
+    pub hosts: Vec<HostSettings>,
+    /// Remarks, each in one sentence with its place.
+    pub warnings: Vec<String>,
+}
+
+/// The settings of all hosts of `--limit` and `-i` for which `monopg_chart` is defined. One problem with
+/// one of them, and there are none at all: every problem of every host is listed instead.
+pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
+    let mut warnings = Vec::new();
+    let sources = match options.inventories.as_slice() {
+        [] => from_env(options),
+        given => given.to_vec(),
+    };
+    let mut inventory = Inventory::load(&sources, &options.extra_vars, &options.cwd)
+        .map_err(|faults| failed(&faults, options, &mut warnings))?;
+    warnings.extend(inventory.take_warnings());
+    let (names, remarks) = inventory
+        .select(options.limit.as_deref())
+        .map_err(|fault| failed(&[fault], options, &mut warnings))?;
+    warnings.extend(remarks);
+
+    let mut problems = Vec::new();
+    let mut hosts = Vec::new();
+    // What to say if no host has the variable that makes it ours.
+    let mut misspelt = Vec::new();
+    let mut meant = false;
+    for name in &names {
+        let vars = match inventory.vars(name) {
+            Ok(vars) => vars,
+            Err(faults) => {
+                meant = true;
+                problems.extend(faults.iter().map(|f| of_host(f.into(), name)));
+                continue;
+            }
+        };
+        let mut reader = Reader::new(&vars);
+        if reader.var("monopg_chart").is_none() {
+            host::unknown(&mut reader);
+            misspelt.extend(reader.problems.into_iter().map(|p| of_host(p, name)));
+            continue;
+        }
+        meant = true;
+        let base = inventory
+            .inventory_dir(name)
+            .map_or_else(|| options.cwd.clone(), PathBuf::from);
+        let spec = host::read(&mut reader, options, &base);
+        let connection = connection::read(name, &mut reader, options);
+        let sound = reader.problems.is_empty();
+        problems.extend(reader.problems.into_iter().map(|p| of_host(p, name)));
+        warnings.extend(reader.warnings);
+        match spec {
+            Some(spec) if sound => hosts.push(HostSettings {
+                name: name.clone(),
+                connection,
+                spec,
+            }),
+            // Nothing is ever silently left out.
+            None if sound => problems.push(of_host(
+                SettingProblem::new("settings.value", "the settings are incomplete"),
+                name,
+            )),
+            _ => {}
+        }
+    }
+    warnings.extend(inventory.take_warnings());
+    if !meant {
+        problems.extend(misspelt);
+        problems.push(nobody(&names, options));
+    }
+    let mut seen = BTreeSet::new();
+    warnings.retain(|warning| seen.insert(warning.clone()));
+    if problems.is_empty() {
+        Ok(Resolved { hosts, warnings })
+    } else {
+        Err(SettingsErrors::new(problems, warnings))
+    }
+}
+
+fn from_env(options: &Options) -> Vec<String> {
+    let list = options.env("ANSIBLE_INVENTORY").unwrap_or_default();
+    list.split(',')
+        .map(|s| s.trim().to_owned())
+        .filter(|s| !s.is_empty())
+        .collect()
+}
+
+fn of_host(mut problem: SettingProblem, host: &str) -> SettingProblem {
+    problem.hosts.insert(host.to_owned());
+    problem
+}
+
+fn failed(
+    faults: &[InventoryError],
+    options: &Options,
+    warnings: &mut Vec<String>,
+) -> SettingsErrors {
+    let mut problems: Vec<SettingProblem> = faults.iter().map(SettingProblem::from).collect();
+    let config =
+        options.env("ANSIBLE_CONFIG").is_some() || options.cwd.join("ansible.cfg").exists();
+    for problem in &mut problems {
+        if matches!(faults, [InventoryError::NoSource]) && config {
+            problem.hint = Some("ansible.cfg is not read yet: name it with -i FILE".to_owned());
+        }
+    }
+    SettingsErrors::new(problems, std::mem::take(warnings))
+}
+
+fn nobody(names: &[String], options: &Options) -> SettingProblem {
+    let of = match &options.limit {
+        Some(limit) => format!("that --limit {limit} leaves"),
+        None => "of the inventory".to_owned(),
+    };
+    let what = match names {
+        [] => "the inventory has no hosts".to_owned(),
+        [one] => format!("monopg_chart is not defined for {one}, the only host {of}"),
+        many => format!(
+            "monopg_chart is defined for none of the {} hosts {of}",
+            many.len()
+        ),
+    };
+    SettingProblem::new("settings.no_hosts", what).hint(
+        "a host takes part if monopg_chart is defined for it, as in group_vars/k3s_postgresql/main.yml",
+    )
+}
+
+#[cfg(test)]
+mod tests;

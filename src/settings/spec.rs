@@ -35,6 +35,12 @@ impl std::fmt::Display for Sha256Hex {
     }
 }
 
+impl From<[u8; 32]> for Sha256Hex {
+    fn from(digest: [u8; 32]) -> Self {
+        Sha256Hex(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
 /// A processor architecture that a node may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -169,6 +175,9 @@ pub struct Spec {
     pub database: String,
     /// `monopg_values_files`: absolute paths with their content, in order.
     pub values_files: Vec<ValuesFile>,
+    /// The effective `extraDeploy` of the user's values: Helm replaces lists whole, so monopg's policy is
+    /// added to it. Checked: none of these objects opens the database to others.
+    pub extra_deploy: Vec<serde_json::Value>,
     /// `monopg_credentials`: Secret key → value; `postgres-password` and, with a username, `password`.
     pub credentials: BTreeMap<String, Secret>,
     /// `monopg_allowed_clients`: who gets to 5432; empty = nobody.

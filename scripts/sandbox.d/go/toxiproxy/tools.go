@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package tools names the program that is built from this module as it is.
+package tools
+
+import _ "github.com/Shopify/toxiproxy/v2/cmd/server"

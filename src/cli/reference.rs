@@ -1,0 +1,243 @@
+//! The reference page in Markdown, from the code alone.
+//!
+//! May depend on the tables of other modules. One reason: a page that is generated and compared by a
+//! test cannot go stale.
+
+use std::fmt::Write as _;
+
+use crate::engine::event_table::{EVENTS, HOST_RESULT};
+use crate::error::Exit;
+use crate::report::JSON_KEYS;
+
+/// One variable of the inventory, for the table.
+pub(super) struct Variable {
+    /// `monopg_…`.
+    pub name: String,
+    /// Its type, as `list of text`.
+    pub kind: String,
+    /// Its default; `None` = required.
+    pub default: Option<String>,
+    /// One line.
+    pub doc: String,
+}
+
+/// The variables. The settings' own table feeds it.
+fn variables() -> Vec<Variable> {
+    Vec::new()
+}
+
+/// The whole page.
+pub(super) fn markdown() -> String {
+    let mut out = String::from(
+        "# Reference\n\nGenerated from the code by `monopg reference`; do not edit.\n\n",
+    );
+    commands(&mut out);
+    settings(&mut out, &variables());
+    exit_codes(&mut out);
+    json(&mut out);
+    events(&mut out);
+    out
+}
+
+/// A cell of a table: one line, without the separator.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+// Writing to a String cannot fail; the result of `write!` says nothing.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
+}
+
+fn commands(out: &mut String) {
+    let root = super::definition();
+    put!(out, "## Commands\n");
+    put!(out, "| Command | Meaning |\n|---|---|");
+    let listed: Vec<&clap::Command> = root
+        .get_subcommands()
+        .filter(|c| c.get_name() != "help")
+        .collect();
+    for c in &listed {
+        let about = c.get_about().map(ToString::to_string).unwrap_or_default();
+        put!(out, "| `monopg {}` | {} |", c.get_name(), cell(&about));
+    }
+    put!(out, "\n### Flags of every command\n");
+    flags(out, root.get_arguments().filter(|a| !a.is_positional()));
+    let apply = root.find_subcommand("apply");
+    for (name, title) in [
+        ("apply", "### Flags of `apply` and `plan`\n"),
+        ("status", "### Flags of `status`\n"),
+    ] {
+        let Some(command) = root.find_subcommand(name) else {
+            continue;
+        };
+        put!(out, "\n{title}");
+        if name == "status" && apply.is_some() {
+            put!(out, "As those of `apply` under \"Hosts and connection\".");
+            continue;
+        }
+        flags(
+            out,
+            command.get_arguments().filter(|a| {
+                !a.is_global_set() && !matches!(a.get_id().as_str(), "help" | "version")
+            }),
+        );
+    }
+}
+
+fn flags<'a>(out: &mut String, args: impl Iterator<Item = &'a clap::Arg>) {
+    put!(out, "| Flag | Default | Meaning |\n|---|---|---|");
+    for a in args {
+        let mut name = String::new();
+        if let Some(short) = a.get_short() {
+            let _ = write!(name, "`-{short}`, ");
+        }
+        let _ = write!(name, "`--{}", a.get_long().unwrap_or_default());
+        if a.get_action().takes_values() {
+            let value = a
+                .get_value_names()
+                .and_then(|v| v.first())
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let _ = write!(name, " {value}");
+        }
+        name.push('`');
+        let default: Vec<String> = if a.get_action().takes_values() {
+            a.get_default_values()
+                .iter()
+                .map(|v| v.to_string_lossy().into_owned())
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let mut help = a.get_help().map(ToString::to_string).unwrap_or_default();
+        let values: Vec<String> = a
+            .get_possible_values()
+            .iter()
+            .filter(|_| a.get_action().takes_values())
+            .map(|v| format!("`{}`", v.get_name()))
+            .collect();
+        if !values.is_empty() {
+            let _ = write!(help, ": {}", values.join(", "));
+        }
+        if let Some(env) = a.get_env() {
+            let _ = write!(help, " (also `{}`)", env.to_string_lossy());
+        }
+        put!(
+            out,
+            "| {} | {} | {} |",
+            cell(&name),
+            cell(&default.join(" ")),
+            cell(&help)
+        );
+    }
+}
+
+fn settings(out: &mut String, variables: &[Variable]) {
+    put!(out, "\n## Variables\n");
+    put!(
+        out,
+        "Variables of the inventory. Relative paths are relative to the inventory's folder."
+    );
+    put!(
+        out,
+        "\n| Variable | Type | Default | Meaning |\n|---|---|---|---|"
+    );
+    for v in variables {
+        let default = v
+            .default
+            .as_deref()
+            .map_or_else(|| "required".to_owned(), |d| format!("`{d}`"));
+        put!(
+            out,
+            "| `{}` | {} | {} | {} |",
+            v.name,
+            cell(&v.kind),
+            cell(&default),
+            cell(&v.doc)
+        );
+    }
+}
+
+fn exit_codes(out: &mut String) {
+    put!(out, "\n## Exit codes\n");
+    put!(out, "| Code | Meaning |\n|---|---|");
+    for exit in Exit::ALL {
+        put!(out, "| {} | {} |", exit.code(), cell(exit.meaning()));
+    }
+    put!(
+        out,
+        "\nWith several hosts: the failing hosts' common code, else 40. 2, 8, 13, 126, 127 and 255 are\nnever used: Ansible's `command`, shells and ssh give them meanings of their own.",
+    );
+}
+
+fn json(out: &mut String) {
+    put!(out, "\n## The JSON object (`--output json`)\n");
+    put!(
+        out,
+        "Exactly one object on standard output at the end, also when the run failed or never began.\n"
+    );
+    put!(out, "| Key | Meaning |\n|---|---|");
+    for (key, meaning) in JSON_KEYS {
+        put!(out, "| `{key}` | {} |", cell(meaning));
+    }
+    put!(out, "\nEach host in `hosts`:\n");
+    put!(out, "| Key | Meaning |\n|---|---|");
+    for (key, meaning) in HOST_RESULT {
+        put!(out, "| `{key}` | {} |", cell(meaning));
+    }
+    put!(out, "| `status` | only of `monopg status`: its facts |");
+    put!(
+        out,
+        "\nA problem is an object of `id` (stable), `what`, `causes`, `hints` (both absent if empty) and `exit`.\nA step's `changes` are `items` (each `what`, `before`, `after`; null = absent) and `disruption`:\n`none`, `pod_restart` or `k3s_restart`."
+    );
+}
+
+fn events(out: &mut String) {
+    put!(out, "\n## Events (`--output jsonl`)\n");
+    put!(
+        out,
+        "One JSON object a line: `v` (1), `seq` (from 0), `elapsed_ms` (since the run began), `host` (absent for\nthe run's own events), `kind`, and by kind:\n"
+    );
+    put!(out, "| Kind | Meaning | Fields |\n|---|---|---|");
+    for e in EVENTS {
+        let fields: Vec<String> = if e.kind == "host_finished" {
+            vec!["as each host in the JSON object".to_owned()]
+        } else {
+            e.fields
+                .iter()
+                .map(|(name, meaning)| format!("`{name}`: {meaning}"))
+                .collect()
+        };
+        put!(
+            out,
+            "| `{}` | {} | {} |",
+            e.kind,
+            cell(e.meaning),
+            cell(&fields.join(" · "))
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_page_is_the_generated_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == markdown(),
+            "docs/reference.md is stale; run: cargo run -- reference > docs/reference.md"
+        );
+    }
+
+    #[test]
+    fn every_flag_has_a_meaning() {
+        for line in markdown().lines().filter(|l| l.starts_with("| `-")) {
+            let meaning = line.trim_end_matches(" |").rsplit(" | ").next();
+            assert!(meaning.is_some_and(|m| m.len() > 5), "{line}");
+        }
+    }
+}

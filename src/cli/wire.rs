@@ -1,0 +1,298 @@
+//! Where the command line meets settings, steps and engine.
+//!
+//! May depend on everything below. One reason: what a command does is read here from top to bottom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use ulid::Ulid;
+
+use super::args::HostArgs;
+use super::stop::Stop;
+use crate::artifacts::cache::Cache;
+use crate::cluster::values;
+use crate::engine;
+use crate::engine::emit::Emitter;
+use crate::engine::event::{HostResult, Kind, Sink};
+use crate::error::{Exit, Problem};
+use crate::host::channel::Channel;
+use crate::report::Reporter;
+use crate::secrets::{Masker, Secret};
+use crate::settings::{self, HostSettings, Spec};
+use crate::steps;
+
+/// What a run shall do.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Change nothing.
+    pub check: bool,
+    /// A check that finds changes ends with 5.
+    pub detailed_exitcode: bool,
+    /// How long to wait for readiness.
+    pub wait: Duration,
+    /// Compare files on the node by their full digest.
+    pub deep: bool,
+}
+
+impl RunOptions {
+    /// The code that a run over hosts ends with; `codes` are the hosts' own.
+    pub fn exit(&self, changed: bool, codes: impl IntoIterator<Item = Exit>) -> Exit {
+        match Exit::of_hosts(codes) {
+            Exit::Done if self.check && self.detailed_exitcode && changed => Exit::ChangesFound,
+            exit => exit,
+        }
+    }
+}
+
+/// What every command that reaches hosts is given.
+pub struct Session {
+    /// Which hosts, and how to reach them.
+    pub hosts: HostArgs,
+    /// sudo's password from `-K` or a file; wins over the inventory's.
+    pub become_password: Option<Secret>,
+    /// Takes the events (`engine::event::Sink`); tell it every secret with [`Reporter::learn`]
+    /// before anything that may hold one.
+    pub reporter: Arc<Reporter>,
+    /// Whether to stop.
+    pub stop: Stop,
+}
+
+/// `apply` and `plan`. Events carry all that happens on hosts; an `Err` is for what ends the run as a
+/// whole, as wrong settings: all of them at once.
+pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<Problem>> {
+    let run = Run::begin(session, options.check)?;
+    let cache = Cache::from_env(|name| std::env::var_os(name));
+    let holder = (!options.check).then(|| run.holder());
+    let results = run
+        .each(|host| {
+            let engine = engine::run::Options {
+                check: options.check,
+                wait: options.wait,
+                run_id: run.id.clone(),
+                holder: holder.clone(),
+                cancel: session.stop.token(),
+            };
+            let steps = steps::all(&host.spec, &cache, options.deep);
+            let emitter = run.emitter.host(&host.name);
+            async move {
+                let mut result = match Channel::open(&host.name, &host.connection).await {
+                    Ok(channel) => {
+                        engine::run::converge(&channel, &steps, &engine, &emitter)
+                            .await
+                            .0
+                    }
+                    Err(error) => engine::run::failure(&error),
+                };
+                result.facts = Some(facts(&host.spec));
+                result
+            }
+        })
+        .await;
+    let changed = results.iter().any(|r| r.changed);
+    let codes = results
+        .iter()
+        .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
+    Ok(run.end(changed, options.exit(changed, codes)))
+}
+
+/// `status`: emits `Kind::HostStatus` for each host.
+pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
+    let run = Run::begin(session, true)?;
+    let results = run
+        .each(|host| {
+            let emitter = run.emitter.host(&host.name);
+            async move {
+                let mut result = HostResult {
+                    msg: "read".into(),
+                    ..HostResult::default()
+                };
+                match Channel::open(&host.name, &host.connection).await {
+                    Ok(channel) => match super::status::read(&channel, &host.spec).await {
+                        Ok(status) => emitter.emit(Kind::HostStatus { status }),
+                        Err(problem) => result = engine::run::failed(vec![problem]),
+                    },
+                    Err(error) => result = engine::run::failure(&error),
+                }
+                result
+            }
+        })
+        .await;
+    let codes = results
+        .iter()
+        .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
+    Ok(run.end(false, Exit::of_hosts(codes)))
+}
+
+/// One run over the hosts that are meant.
+struct Run {
+    id: String,
+    hosts: Vec<HostSettings>,
+    forks: usize,
+    emitter: Arc<Emitter>,
+}
+
+impl Run {
+    /// Settles the settings of all hosts, or says all that is wrong with them.
+    fn begin(session: &Session, check: bool) -> Result<Self, Vec<Problem>> {
+        let unforeseen = |e: std::io::Error| {
+            vec![
+                Problem::new(
+                    "settings.cwd",
+                    Exit::Settings,
+                    "the current folder cannot be found",
+                )
+                .because(e.to_string()),
+            ]
+        };
+        let args = &session.hosts;
+        let mut options = settings::Options::new(
+            std::env::current_dir().map_err(unforeseen)?,
+            Arc::new(|name: &str| std::env::var(name).ok()),
+        );
+        options.inventories = args
+            .inventory
+            .iter()
+            .map(|p| p.to_string_lossy().into_owned())
+            .collect();
+        options.limit = args.limit.clone();
+        options.extra_vars = args.extra_vars.clone();
+        options.user = args.user.clone();
+        options.become_root = args.become_root;
+        options.become_password = session.become_password.clone();
+        options.private_key = args.private_key.clone();
+        options.timeout = args.timeout.map(Duration::from_secs);
+        let resolved = settings::resolve(&options).map_err(|errors| {
+            errors
+                .problems
+                .iter()
+                .map(Problem::from)
+                .collect::<Vec<_>>()
+        })?;
+        let masker = Masker::new(
+            resolved
+                .hosts
+                .iter()
+                .flat_map(secrets)
+                .chain(&session.become_password),
+        );
+        session.reporter.learn(masker.clone());
+        let sink: Arc<dyn Sink> = session.reporter.clone();
+        let run = Run {
+            id: Ulid::generate().to_string(),
+            hosts: resolved.hosts,
+            forks: usize::from(args.forks),
+            emitter: Emitter::new(sink, masker),
+        };
+        run.emitter.run(Kind::RunStarted {
+            run_id: run.id.clone(),
+            check,
+            hosts: run.hosts.iter().map(|h| h.name.clone()).collect(),
+        });
+        for warning in resolved.warnings {
+            run.emitter.run(Kind::Warning {
+                problem: Problem::new("settings", Exit::Settings, warning),
+            });
+        }
+        Ok(run)
+    }
+
+    /// Works on the hosts side by side, as many as `--forks` allows; one that fails does not stop the others.
+    async fn each<'a, F, W>(&'a self, work: F) -> Vec<HostResult>
+    where
+        F: Fn(&'a HostSettings) -> W,
+        W: Future<Output = HostResult>,
+    {
+        futures::stream::iter(&self.hosts)
+            .map(|host| {
+                let work = work(host);
+                async move {
+                    let result = work.await;
+                    self.emitter
+                        .host(&host.name)
+                        .emit(Kind::HostFinished(Box::new(result.clone())));
+                    result
+                }
+            })
+            .buffered(self.forks)
+            .collect()
+            .await
+    }
+
+    fn end(&self, changed: bool, exit: Exit) -> Exit {
+        let failed = !matches!(exit, Exit::Done | Exit::ChangesFound);
+        self.emitter.run(Kind::RunFinished {
+            changed,
+            failed,
+            exit: exit.code(),
+        });
+        exit
+    }
+
+    /// Who we are, for another run that finds the lock taken.
+    fn holder(&self) -> String {
+        let user = std::env::var("USER")
+            .or_else(|_| std::env::var("LOGNAME"))
+            .unwrap_or_else(|_| "somebody".into());
+        let machine = gethostname::gethostname();
+        let since = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S %Z");
+        format!(
+            "{user}@{} (pid {}) since {since}, run {}",
+            machine.to_string_lossy(),
+            std::process::id(),
+            self.id
+        )
+    }
+}
+
+fn secrets(host: &HostSettings) -> impl Iterator<Item = &Secret> {
+    let connection = &host.connection;
+    host.spec
+        .credentials
+        .values()
+        .chain(&connection.password)
+        .chain(&connection.become_root.password)
+}
+
+/// What others need to use the database: where it is and where its credentials are, never what they are.
+fn facts(spec: &Spec) -> serde_json::Value {
+    let host = format!(
+        "{}.{}.svc.cluster.local",
+        values::service_name(&spec.release),
+        spec.namespace
+    );
+    serde_json::json!({
+        "release": spec.release,
+        "namespace": spec.namespace,
+        "chart_version": spec.chart.version,
+        "host": host,
+        "port": 5432,
+        "database": spec.database,
+        "username": spec.username.as_deref().unwrap_or("postgres"),
+        "secret": {"namespace": spec.namespace, "name": values::secret_name(&spec.release), "keys": spec.credentials.keys().collect::<Vec<_>>()},
+        "storage_path": spec.storage_path,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_check_asked_in_detail_tells_of_changes() {
+        let exit = |check, detailed_exitcode, changed, code| {
+            RunOptions {
+                check,
+                detailed_exitcode,
+                wait: Duration::from_secs(1),
+                deep: false,
+            }
+            .exit(changed, [Exit::Done, code])
+        };
+        assert_eq!(exit(true, true, true, Exit::Done), Exit::ChangesFound);
+        assert_eq!(exit(true, true, false, Exit::Done), Exit::Done);
+        assert_eq!(exit(true, false, true, Exit::Done), Exit::Done);
+        assert_eq!(exit(false, true, true, Exit::Done), Exit::Done);
+        assert_eq!(exit(true, true, true, Exit::Refused), Exit::Refused);
+    }
+}

@@ -1,0 +1,546 @@
+//! The loop over the steps of one host: observe, judge, apply, observe.
+//!
+//! May depend on `host` and the engine's own types. One reason: "applied" is a claim, and this is the
+//! one place that does not believe it.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::answers::{AnswerError, Answers};
+use super::emit::HostEmitter;
+use super::event::{DiffEntry, HostResult, Kind, Outcome, StepResult, verdict_name};
+use super::gather::{self, GatherError};
+use super::query::Query;
+use super::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
+use crate::error::{Exit, Problem, worst};
+use crate::host::{Host, HostError};
+
+/// How a host is to be treated.
+#[derive(Clone)]
+pub struct Options {
+    /// Judge only; nothing on the host is changed.
+    pub check: bool,
+    /// How long to wait for things to become ready.
+    pub wait: Duration,
+    /// The run's id.
+    pub run_id: String,
+    /// Who holds the lock, for the next one who wants it; `None` = take no lock.
+    pub holder: Option<String>,
+    /// Ends the run at the next point where nothing is half done.
+    pub cancel: CancellationToken,
+}
+
+/// A wait is looked at again after this time even if nothing woke us.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Wake-ups come in bursts.
+const SETTLE: Duration = Duration::from_millis(250);
+/// A step may mend something, wait, and find the next thing to mend; but not for ever.
+const ROUNDS: usize = 4;
+
+/// Brings one host to the declared state (or says what would be done), and returns the last answers beside the result.
+pub async fn converge(
+    host: &dyn Host,
+    steps: &[Box<dyn Step>],
+    options: &Options,
+    emitter: &HostEmitter,
+) -> (HostResult, Answers) {
+    let mut run = HostRun {
+        host,
+        steps,
+        options,
+        emitter,
+        answers: Answers::default(),
+        dirty: false,
+        result: HostResult::default(),
+    };
+    emitter.emit(Kind::HostStarted {
+        steps: steps.iter().map(|s| s.id()).collect(),
+    });
+    let failed = run.all().await;
+    run.finish(failed);
+    run.result.round_trips = host.round_trips();
+    (run.result, run.answers)
+}
+
+/// The result of a host that was never reached.
+pub fn failure(error: &HostError) -> HostResult {
+    failed(vec![host_problem(error)])
+}
+
+/// The result of a host on which these problems ended the work.
+pub fn failed(problems: Vec<Problem>) -> HostResult {
+    HostResult {
+        failed: true,
+        msg: summary(&problems),
+        exit: worst(&problems).code(),
+        errors: problems,
+        ..HostResult::default()
+    }
+}
+
+/// A host error as a problem for people.
+pub fn host_problem(error: &HostError) -> Problem {
+    let mut problem = Problem::new("host", error.exit(), error.to_string());
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        problem = problem.because(cause.to_string());
+        source = cause.source();
+    }
+    match error {
+        HostError::HostKey { hints, .. } | HostError::Privilege { hints, .. } => {
+            problem.hints.extend(hints.iter().cloned())
+        }
+        HostError::Authentication { tried, .. } => problem.causes.extend(tried.iter().cloned()),
+        HostError::Lost { tail, .. } | HostError::Failed { tail, .. } => {
+            let lines: Vec<&str> = tail.lines().filter(|l| !l.trim().is_empty()).collect();
+            problem.causes.extend(
+                lines[lines.len().saturating_sub(5)..]
+                    .iter()
+                    .map(|l| (*l).to_owned()),
+            );
+        }
+        HostError::Locked { .. } => problem.hints.push(
+            "wait until it has ended, then run again; a run that died frees the lock within 35 s"
+                .into(),
+        ),
+        _ => {}
+    }
+    if let HostError::Lost { .. } = error {
+        problem
+            .hints
+            .push("run the same command again: it goes on where this run ended".into());
+    }
+    problem
+}
+
+/// Why the run of a host ended early.
+enum Stop {
+    Problems(Vec<Problem>),
+    Cancelled,
+}
+
+impl From<StepError> for Stop {
+    fn from(error: StepError) -> Self {
+        Stop::Problems(vec![step_problem(&error)])
+    }
+}
+
+impl From<GatherError> for Stop {
+    fn from(error: GatherError) -> Self {
+        match error {
+            GatherError::Host(e) => Stop::Problems(vec![host_problem(&e)]),
+            GatherError::Answer(e) => StepError::Answer(e).into(),
+        }
+    }
+}
+
+/// A step's error as a problem for people.
+pub fn step_problem(error: &StepError) -> Problem {
+    match error {
+        StepError::Problem(p) => p.clone(),
+        StepError::Host(e) => host_problem(e),
+        StepError::Answer(e @ AnswerError::Unreadable { .. }) => {
+            Problem::new("answer", Exit::Remote, e.to_string())
+        }
+        StepError::Answer(e @ AnswerError::NotAsked(_)) => {
+            Problem::new("answer", Exit::Unforeseen, e.to_string())
+        }
+        StepError::Malformed { source, .. } => {
+            Problem::new("answer", Exit::Remote, error.to_string()).because(source.to_string())
+        }
+    }
+}
+
+struct HostRun<'a> {
+    host: &'a dyn Host,
+    steps: &'a [Box<dyn Step>],
+    options: &'a Options,
+    emitter: &'a HostEmitter,
+    answers: Answers,
+    /// Something was applied: what was answered before may no longer be true.
+    dirty: bool,
+    result: HostResult,
+}
+
+impl HostRun<'_> {
+    async fn all(&mut self) -> Option<Stop> {
+        match self.observe_all().await {
+            Ok(()) => {}
+            Err(stop) => return Some(stop),
+        }
+        let mut stopped = None;
+        for (i, step) in self.steps.iter().enumerate() {
+            if self.options.cancel.is_cancelled() {
+                stopped = Some(Stop::Cancelled);
+            }
+            if stopped.is_some() {
+                self.not_reached(&self.steps[i..]);
+                break;
+            }
+            stopped = self.one(step.as_ref()).await;
+        }
+        stopped
+    }
+
+    /// All questions of all steps in one exchange; then every refusal at once, before the first change.
+    async fn observe_all(&mut self) -> Result<(), Stop> {
+        let queries: Vec<Query> = self.steps.iter().flat_map(|s| s.questions()).collect();
+        self.answers = gather::ask(self.host, &queries, self.options.holder.as_deref()).await?;
+        let mut more = Vec::new();
+        for step in self.steps {
+            // A step that cannot read its answers says so when it is judged.
+            more.extend(step.follow_up(&self.answers).unwrap_or_default());
+        }
+        if !more.is_empty() {
+            self.answers
+                .merge(gather::ask(self.host, &more, None).await?);
+        }
+        let mut refusals = Vec::new();
+        for step in self.steps {
+            if let Ok(Judgement {
+                verdict: Verdict::Refused(problems),
+                warnings,
+            }) = step.judge(&self.answers)
+            {
+                self.warn(warnings);
+                refusals.extend(problems);
+            }
+        }
+        if refusals.is_empty() {
+            refusals = self.prepare().await;
+        }
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        self.not_reached(self.steps);
+        Err(Stop::Problems(refusals))
+    }
+
+    /// Everything that the steps which differ will need, fetched and verified on the laptop.
+    async fn prepare(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for step in self.steps {
+            let in_sync = matches!(
+                step.judge(&self.answers),
+                Ok(Judgement {
+                    verdict: Verdict::InSync,
+                    ..
+                })
+            );
+            if !in_sync && let Err(e) = step.prepare(&self.answers).await {
+                problems.push(step_problem(&e));
+            }
+        }
+        problems
+    }
+
+    async fn one(&mut self, step: &dyn Step) -> Option<Stop> {
+        let (id, title, started) = (step.id(), step.title(), Instant::now());
+        self.emitter.emit(Kind::StepStarted {
+            step: id,
+            title: title.clone(),
+        });
+        let mut done = Done::default();
+        let stop = match self.converge_step(step, &mut done).await {
+            Ok(()) => None,
+            Err(stop) => Some(stop),
+        };
+        let outcome = match (&stop, done.outcome) {
+            (Some(_), _) => Outcome::Failed,
+            (None, outcome) => outcome,
+        };
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let changes = done.changes;
+        if let Some(c) = &changes {
+            self.result.changed = true;
+            self.result.diff.push(diff_entry(id, c));
+        }
+        self.emitter.emit(Kind::StepFinished {
+            step: id,
+            outcome,
+            elapsed_ms,
+            changes: changes.clone(),
+        });
+        self.result.steps.push(StepResult {
+            id,
+            title,
+            outcome,
+            elapsed_ms,
+            changes,
+            reason: done.reason,
+        });
+        stop
+    }
+
+    async fn converge_step(&mut self, step: &dyn Step, done: &mut Done) -> Result<(), Stop> {
+        if self.dirty {
+            self.ask_again(step).await?;
+        }
+        let deadline = Instant::now() + self.options.wait;
+        let (mut rounds, mut watching) = (0, false);
+        let result = loop {
+            let judgement = step.judge(&self.answers)?;
+            self.warn(judgement.warnings);
+            self.judged(step.id(), &judgement.verdict);
+            match judgement.verdict {
+                Verdict::InSync => break Ok(()),
+                Verdict::Refused(problems) => break Err(Stop::Problems(problems)),
+                Verdict::Stuck(problem) => break Err(Stop::Problems(vec![problem])),
+                Verdict::Deferred { needs } if self.options.check => {
+                    done.outcome = Outcome::Deferred;
+                    done.reason = Some(format!("would change, after {needs}"));
+                    done.changes = Some(Changes::one(
+                        step.title(),
+                        None,
+                        Some(format!("after {needs}")),
+                    ));
+                    break Ok(());
+                }
+                Verdict::Deferred { needs } => {
+                    let what = format!(
+                        "{} cannot be judged although {needs} was applied",
+                        step.id()
+                    );
+                    break Err(Stop::Problems(vec![Problem::new(
+                        step.id().0,
+                        Exit::NotConverged,
+                        what,
+                    )]));
+                }
+                Verdict::Drift(changes) if self.options.check => {
+                    done.outcome = Outcome::WouldChange;
+                    done.changes = Some(changes);
+                    break Ok(());
+                }
+                Verdict::Drift(changes) => {
+                    rounds += 1;
+                    if rounds > ROUNDS || done.changes.as_ref() == Some(&changes) {
+                        break Err(Stop::Problems(vec![not_converged(step.id(), &changes)]));
+                    }
+                    self.apply(step, &changes).await?;
+                    done.outcome = Outcome::Changed;
+                    done.add(changes);
+                    self.ask_again(step).await?;
+                }
+                Verdict::Waiting { reason } if self.options.check => {
+                    done.reason = Some(reason);
+                    break Ok(());
+                }
+                Verdict::Waiting { reason } => {
+                    if !watching {
+                        self.host
+                            .watch(step.watchers())
+                            .await
+                            .map_err(StepError::Host)?;
+                        watching = true;
+                    }
+                    if let Err(stop) = self.wait(step, deadline, &reason).await {
+                        break Err(stop);
+                    }
+                }
+            }
+        };
+        if watching
+            && !matches!(&result, Err(Stop::Problems(p)) if p.iter().any(|p| p.exit == Exit::Unreachable))
+        {
+            self.host.watch(Vec::new()).await.map_err(StepError::Host)?;
+        }
+        result
+    }
+
+    async fn apply(&mut self, step: &dyn Step, changes: &Changes) -> Result<(), Stop> {
+        let progress = self.emitter.progress(step.id());
+        let ctx = Context {
+            host: self.host,
+            answers: &self.answers,
+            progress: &progress,
+            run_id: &self.options.run_id,
+            wait: self.options.wait,
+        };
+        self.dirty = true;
+        Ok(step.apply(&ctx, changes).await?)
+    }
+
+    /// Fresh answers to this step's questions only: an older answer to a follow-up that is not asked any more must not
+    /// be judged.
+    async fn ask_again(&mut self, step: &dyn Step) -> Result<(), Stop> {
+        let mut fresh = gather::ask(self.host, &step.questions(), None).await?;
+        let more = step.follow_up(&fresh)?;
+        if !more.is_empty() {
+            fresh.merge(gather::ask(self.host, &more, None).await?);
+        }
+        self.answers = fresh;
+        Ok(())
+    }
+
+    /// Until something happens on the host; then what the step wants to know is asked again.
+    async fn wait(&mut self, step: &dyn Step, deadline: Instant, reason: &str) -> Result<(), Stop> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let seconds = self.options.wait.as_secs();
+            let mut problem = Problem::new(
+                step.id().0,
+                Exit::NotReady,
+                format!("not ready within {seconds} s"),
+            )
+            .because(reason);
+            problem = problem.hint("run the same command again to go on waiting, or give it more time with --wait-timeout");
+            return Err(Stop::Problems(vec![problem]));
+        }
+        let woken = tokio::select! {
+            woken = self.host.woken(left.min(LOOK_AGAIN)) => woken.map_err(StepError::Host)?,
+            () = self.options.cancel.cancelled() => return Err(Stop::Cancelled),
+        };
+        if woken {
+            tokio::time::sleep(SETTLE).await;
+            // What happened meanwhile will be seen by the questions.
+            self.host
+                .woken(Duration::ZERO)
+                .await
+                .map_err(StepError::Host)?;
+        }
+        let before = self.answers.clone();
+        self.ask_again(step).await?;
+        for line in step.observed(&before, &self.answers) {
+            self.emitter.line(step.id(), "observer", &line);
+        }
+        Ok(())
+    }
+
+    fn judged(&self, step: StepId, verdict: &Verdict) {
+        let (reason, changes) = match verdict {
+            Verdict::Waiting { reason } => (Some(reason.clone()), None),
+            Verdict::Deferred { needs } => (Some(needs.to_string()), None),
+            Verdict::Drift(changes) => (None, Some(changes.clone())),
+            _ => (None, None),
+        };
+        self.emitter.emit(Kind::StepJudged {
+            step,
+            verdict: verdict_name(verdict),
+            reason,
+            changes,
+        });
+    }
+
+    fn warn(&mut self, warnings: Vec<Problem>) {
+        for problem in warnings {
+            if !self.result.warnings.contains(&problem) {
+                self.emitter.emit(Kind::Warning {
+                    problem: problem.clone(),
+                });
+                self.result.warnings.push(problem);
+            }
+        }
+    }
+
+    fn not_reached(&mut self, steps: &[Box<dyn Step>]) {
+        for step in steps {
+            self.result.steps.push(StepResult {
+                id: step.id(),
+                title: step.title(),
+                outcome: Outcome::NotReached,
+                elapsed_ms: 0,
+                changes: None,
+                reason: None,
+            });
+        }
+    }
+
+    fn finish(&mut self, stop: Option<Stop>) {
+        let result = &mut self.result;
+        match stop {
+            Some(Stop::Problems(mut problems)) => {
+                for p in &mut problems {
+                    p.what = self.emitter.mask(&p.what);
+                    p.causes.iter_mut().for_each(|c| *c = self.emitter.mask(c));
+                }
+                result.failed = true;
+                result.exit = worst(&problems).code();
+                result.msg = summary(&problems);
+                result.errors = problems;
+            }
+            Some(Stop::Cancelled) => {
+                result.failed = true;
+                result.exit = Exit::Interrupted.code();
+                result.msg = "interrupted; run the same command again to go on".into();
+            }
+            None => {
+                let names: Vec<&str> = result
+                    .steps
+                    .iter()
+                    .filter(|s| s.changes.is_some())
+                    .map(|s| s.id.0)
+                    .collect();
+                result.msg = match (names.is_empty(), self.options.check) {
+                    (true, _) => "nothing to do".into(),
+                    (false, true) => format!("would change {}", names.join(", ")),
+                    (false, false) => format!("changed {}", names.join(", ")),
+                };
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Done {
+    outcome: Outcome,
+    changes: Option<Changes>,
+    reason: Option<String>,
+}
+
+impl Done {
+    fn add(&mut self, more: Changes) {
+        match &mut self.changes {
+            Some(all) => {
+                all.items.extend(more.items);
+                all.disruption = all.disruption.max(more.disruption);
+            }
+            None => self.changes = Some(more),
+        }
+    }
+}
+
+fn summary(problems: &[Problem]) -> String {
+    match problems {
+        [] => "failed".into(),
+        [only] => only.what.clone(),
+        [first, rest @ ..] => format!("{} (and {} more)", first.what, rest.len()),
+    }
+}
+
+fn not_converged(step: StepId, changes: &Changes) -> Problem {
+    let mut problem = Problem::new(
+        step.0,
+        Exit::NotConverged,
+        format!("{step} was applied and is still different"),
+    );
+    for c in &changes.items {
+        let show = |v: &Option<String>| v.clone().unwrap_or_else(|| "absent".into());
+        problem = problem.because(format!(
+            "{}: {} instead of {}",
+            c.what,
+            show(&c.before),
+            show(&c.after)
+        ));
+    }
+    problem.hint("somebody or something else may be changing it at the same time; run `monopg plan` to see whether it stays")
+}
+
+fn diff_entry(step: StepId, changes: &Changes) -> DiffEntry {
+    let side = |pick: fn(&super::step::Change) -> &Option<String>| {
+        changes
+            .items
+            .iter()
+            .filter_map(|c| pick(c).as_ref().map(|v| format!("{}: {v}\n", c.what)))
+            .collect::<String>()
+    };
+    DiffEntry {
+        step,
+        before: side(|c| &c.before),
+        after: side(|c| &c.after),
+        before_header: step.to_string(),
+        after_header: step.to_string(),
+        disruption: changes.disruption,
+    }
+}

@@ -1,0 +1,89 @@
+# monopg's helper on a host: one privileged shell a run, fed by length-framed requests on its standard input.
+#
+# A request is a line "OP ID SCRIPT_BYTES DATA_BYTES SECONDS", then the script, then the data. The answer is a line
+# "ID BASE64" on standard output and a line "@E<nonce> ID STATUS" on standard error, behind what the script wrote
+# there. Lines "@W<nonce>" on standard error are wake-ups of the watchers. Base64, because a shell cannot hold NULs
+# and a length would need a temporary file. $1 is the nonce.
+nonce=$1
+umask 077
+LC_ALL=C LANG=C TZ=UTC
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL LANG TZ PATH
+unset KUBECONFIG HELM_NAMESPACE HELM_KUBECONTEXT ENV BASH_ENV CDPATH IFS
+cd /
+R=${MONOPG_RUN_DIR:-/run/monopg}
+mkdir -p -m 0700 "$R" 2>/dev/null
+main=$$
+hb=$R/beat.$main
+watchers=
+
+# The beat: when it was written (uptime, so that no clock change matters) and how long it is good for.
+beat() { read -r up _ </proc/uptime; { printf '%s %s\n' "${up%%.*}" "$1" >"$hb"; } 2>/dev/null; }
+unwatch() { for w in $watchers; do kill -s KILL -- "-$w" 2>/dev/null; done; watchers=; rm -f "$R/watchers.$main"; }
+finish() { unwatch; rm -f "$hb"; }
+trap finish EXIT
+trap 'exit 143' TERM HUP INT
+beat 30
+
+# The watchdog: a client that was stopped, or whose network died, keeps its channel for ever. It holds no lock itself.
+( exec 9>&- </dev/null >/dev/null 2>&1
+  trap - EXIT TERM HUP INT
+  while sleep 2; do
+    kill -0 "$main" && read -r at good <"$hb" || break
+    read -r up _ </proc/uptime
+    [ $((${up%%.*} - at)) -le "$good" ] || { kill -s KILL "$main"; break; }
+  done
+  for w in $(cat "$R/watchers.$main"); do kill -s KILL -- "-$w"; done
+  rm -f "$hb" "$R/watchers.$main" ) &
+
+# Takes the run's lock on descriptor 9. A live holder refuses at once; one whose beat has stopped is waited for.
+take_lock() {
+  exec 9>>"$R/run.lock" || return 2
+  flock -n 9 || {
+    read -r holder _ <"$R/run.holder" || holder=none
+    at=0 good=30
+    read -r at good <"$R/beat.$holder"
+    read -r up _ </proc/uptime
+    if [ "$good" -gt 30 ] || [ $((${up%%.*} - at)) -le 12 ]; then exec 9>&-; return 1; fi
+    flock -w 35 9 || { exec 9>&-; return 1; }
+  } 2>/dev/null
+  printf '%s %s\n' "$main" "$1" >"$R/run.holder"
+}
+
+while IFS=' ' read -r op id scriptlen datalen seconds; do
+  beat $((seconds + 30))
+  script=
+  [ "$scriptlen" = 0 ] || { script=$(head -c "$scriptlen"; printf .); script=${script%.}; }
+  case $op in
+  run)
+    printf '%s ' "$id"
+    if [ "$datalen" = 0 ]; then
+      { ( eval "$script" ) 9>&- </dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$?" >&2; } | base64 | tr -d '\n'
+    else
+      # What the script does not read is drained, or the next request would start in the middle of it.
+      head -c "$datalen" | { ( eval "$script" ) 9>&-; r=$?; cat >/dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2; } | base64 | tr -d '\n'
+    fi
+    printf '\n'
+    ;;
+  lock)
+    take_lock "$script"; r=$?
+    printf '%s %s\n' "$id" "$(cut -d ' ' -f 2- "$R/run.holder" 2>/dev/null | base64 | tr -d '\n')"
+    printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2
+    ;;
+  watch)
+    # A session of its own, so that the whole family can be ended; it must not keep the lock or the answers' pipe open.
+    setsid /bin/sh -c 'while :; do eval "$1" 2>/dev/null | while IFS= read -r _; do printf "\n@W%s\n" "$2" >&2; done; sleep 1; done' \
+      watch "$script" "$nonce" 9>&- </dev/null >/dev/null &
+    watchers="$watchers $!"
+    printf '%s\n' "$watchers" >"$R/watchers.$main"
+    printf '%s \n' "$id"
+    printf '\n@E%s %s 0\n' "$nonce" "$id" >&2
+    ;;
+  unwatch)
+    unwatch
+    printf '%s \n' "$id"
+    printf '\n@E%s %s 0\n' "$nonce" "$id" >&2
+    ;;
+  esac
+  beat 30
+done

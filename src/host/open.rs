@@ -1,0 +1,129 @@
+//! A script running as root on a host, whatever the way there.
+//!
+//! May depend on all ways (`ssh`, `local`, `sudo`). One reason: the channel above asks for streams to its
+//! script and must not know how they came about.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+
+use super::process::{End, Process};
+use super::transport::Transport;
+use super::{HostError, local, marker, ssh, sudo};
+use crate::settings::spec::{Connection, Via};
+
+/// sudo may take this much longer than the connection: a wrong password costs it two seconds or more.
+const SUDO_SLACK: Duration = Duration::from_secs(5);
+
+/// Starts a POSIX sh script as root (as the login itself, if escalation is disabled). The script is an
+/// argument, `args` are its positional parameters; its standard input is the caller's alone. Without a sudo password nothing is awaited beyond the
+/// opening of the channel: a script that does not start shows as an end of `stdout`, and `ending` says why.
+pub async fn open(
+    name: &str,
+    connection: &Connection,
+    script: &str,
+    args: &[&str],
+) -> Result<Transport, HostError> {
+    let nonce = super::channel::nonce()?;
+    let script = with_args(script, args);
+    let session = match connection.via {
+        Via::Local => None,
+        Via::Ssh => Some(ssh::connect(name, connection).await?),
+    };
+    let login = match &session {
+        Some(session) => session.user().to_owned(),
+        None => ssh::local_user()?,
+    };
+    let escalate = connection.become_root.enabled && login != "root";
+    let command = if escalate {
+        sudo::command(&script, &connection.become_root, &nonce)?
+    } else {
+        marker::mark(&script, &nonce)
+    };
+    let raw = match session {
+        Some(session) => session.exec(&for_any_shell(&command)).await?,
+        None => local::spawn(&command)?,
+    };
+    match &connection.become_root.password {
+        Some(password) if escalate => {
+            let limit = connection.timeout + SUDO_SLACK;
+            dialogue(raw, password, &nonce, limit, &login).await
+        }
+        _ => Ok(marker::expect(
+            raw,
+            &nonce,
+            Box::new(move |stderr, stdout, status| {
+                if escalate {
+                    sudo::explain(stderr, status, &login)
+                } else {
+                    no_shell(stderr, stdout, status, &login)
+                }
+            }),
+        )),
+    }
+}
+
+async fn dialogue(
+    mut raw: Process,
+    password: &crate::secrets::Secret,
+    nonce: &str,
+    limit: Duration,
+    login: &str,
+) -> Result<Transport, HostError> {
+    let streams = (&mut *raw.stdin, &mut *raw.stdout, &mut *raw.stderr);
+    let round_trips = raw.round_trips.clone();
+    match sudo::escalate(streams, password, nonce, limit, &round_trips, login).await {
+        Ok(beyond) => {
+            raw.stdout = Box::new(Cursor::new(beyond.stdout).chain(raw.stdout));
+            raw.stderr = Box::new(Cursor::new(beyond.stderr).chain(raw.stderr));
+            Ok(raw.transport())
+        }
+        Err(error) => {
+            // A connection that broke says more than a sudo that fell silent.
+            match tokio::time::timeout(Duration::from_millis(200), raw.ended).await {
+                Ok(End::Refused(error) | End::Lost(Some(error))) => Err(error),
+                _ => Err(error),
+            }
+        }
+    }
+}
+
+/// A login shell that did not run our script at all.
+fn no_shell(stderr: &str, stdout: &str, status: Option<i32>, login: &str) -> HostError {
+    let tail = if stderr.trim().is_empty() {
+        stdout
+    } else {
+        stderr
+    };
+    HostError::Failed {
+        what: format!("starting a shell as {login}"),
+        status: status.unwrap_or(255),
+        tail: tail.trim().to_owned(),
+    }
+}
+
+/// The script with its positional parameters set.
+fn with_args(script: &str, args: &[&str]) -> String {
+    if args.is_empty() {
+        return script.to_owned();
+    }
+    let args: Vec<String> = args.iter().map(|a| sudo::quote(a)).collect();
+    format!("set -- {}\n{script}", args.join(" "))
+}
+
+/// A command line that sh, bash, zsh, fish and csh understand alike, for a script of POSIX sh. Within single
+/// quotes csh still takes `!` and line ends for itself, and fish backslashes before quotes, so these and all
+/// that is special between double quotes travel as `\0ooo`, which `printf %b` turns back.
+pub fn for_any_shell(script: &str) -> String {
+    let mut encoded = String::with_capacity(script.len() + script.len() / 4);
+    for byte in script.trim_end().bytes() {
+        match byte {
+            b'\'' | b'"' | b'$' | b'`' | b'\\' | b'!' | 0..=31 | 127.. => {
+                encoded.push_str(&format!("\\0{byte:03o}"));
+            }
+            plain => encoded.push(char::from(plain)),
+        }
+    }
+    format!("exec /bin/sh -c 'eval \"$(printf %b \"{encoded}\")\"'")
+}

@@ -1,0 +1,318 @@
+//! Trusting the server: russh's call-backs on one side, `known_hosts` on the other.
+//!
+//! May depend on `known_hosts` and the options. One reason: the only place that can let a host key pass.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use russh::client::{DisconnectReason, Handler};
+use russh::keys::PublicKeyOrCertificate;
+use russh::keys::ssh_key::public::KeyData;
+use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
+
+use super::options::{Options, Strict};
+use crate::host::HostError;
+use crate::host::known_hosts::{self, KnownHosts, Verdict, algorithm_name};
+
+/// What ends a connection from within russh's loop.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The host key is not to be trusted.
+    #[error("the host key is refused")]
+    HostKey(HostError),
+    /// The protocol.
+    #[error(transparent)]
+    Ssh(#[from] russh::Error),
+}
+
+/// Why the connection ended, told by russh's loop, read when the channel ends.
+#[derive(Debug, Clone, Default)]
+pub struct Reason(Arc<Mutex<Option<String>>>);
+
+impl Reason {
+    fn set(&self, why: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// The reason, if one is known by now.
+    pub fn get(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+/// Judges the server's key.
+#[derive(Debug)]
+pub struct Trust {
+    options: Arc<Options>,
+    pin: Option<String>,
+    known: KnownHosts,
+    reason: Reason,
+    accepted: Option<KeyData>,
+}
+
+impl Trust {
+    /// Reads the known_hosts files.
+    pub fn new(options: Arc<Options>, pin: Option<String>, reason: Reason) -> Self {
+        let files: Vec<_> = options
+            .user_known_hosts
+            .iter()
+            .chain(&options.global_known_hosts)
+            .cloned()
+            .collect();
+        Trust {
+            known: KnownHosts::read(&files),
+            options,
+            pin,
+            reason,
+            accepted: None,
+        }
+    }
+
+    /// The algorithms to ask for: those of known keys first, SHA-1 never.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        order(&self.known.algorithms(&self.options.target))
+            .into_iter()
+            .filter(|a| self.options.wants_algorithm(a.as_str()))
+            .collect()
+    }
+
+    /// The algorithms to ask certificates for: none, unless some authority may vouch for the host.
+    pub fn certificates(&self) -> Vec<Algorithm> {
+        if !self.known.has_authority(&self.options.target) {
+            return Vec::new();
+        }
+        order(&[])
+            .into_iter()
+            .filter(|a| self.options.wants_algorithm(&a.to_certificate_type()))
+            .collect()
+    }
+
+    fn judge(&self, offered: &PublicKeyOrCertificate) -> Result<(), HostError> {
+        let key = offered.public_key();
+        let key = key.key_data();
+        let target = &self.options.target;
+        let facts = Facts {
+            host: target.lookup(),
+            key: algorithm_name(&key.algorithm()),
+            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+        };
+        if let Some(pin) = &self.pin {
+            if let Some(place) = self.known.revoked(target, key) {
+                return Err(facts.revoked(&place.to_string()));
+            }
+            // Written with or without the prefix and the padding, as tools differ in these.
+            let bare = |text: &str| {
+                text.trim()
+                    .trim_start_matches("SHA256:")
+                    .trim_end_matches('=')
+                    .to_owned()
+            };
+            if bare(pin) == bare(&facts.fingerprint) {
+                return Ok(());
+            }
+            return Err(facts.unlike_pin(pin));
+        }
+        let verdict = match offered.certificate() {
+            Some(certificate) => self.known.judge_certificate(target, certificate, now()),
+            None => self.known.judge_key(target, key),
+        };
+        match verdict {
+            Verdict::Known(_) => Ok(()),
+            Verdict::Revoked(place) => Err(facts.revoked(&place.to_string())),
+            Verdict::Changed {
+                place,
+                expected,
+                algorithm,
+            } => Err(facts.changed(&place, &algorithm, &expected)),
+            Verdict::BadCertificate(why) => Err(facts.bad_certificate(&why)),
+            Verdict::Unknown if self.options.strict == Strict::AcceptNew => {
+                self.add(&facts, key);
+                Ok(())
+            }
+            Verdict::Unknown => Err(facts.unknown(&self.options)),
+        }
+    }
+
+    /// As OpenSSH: a key that cannot be written down is still accepted for this time.
+    fn add(&self, facts: &Facts, key: &KeyData) {
+        let Some(file) = self.options.user_known_hosts.first() else {
+            return;
+        };
+        let mut name = facts.host.clone();
+        if self.options.hash_known_hosts {
+            let mut salt = [0; 20];
+            // Without randomness the name stays in clear: it is a secret to nobody.
+            if getrandom::fill(&mut salt).is_ok() {
+                name = known_hosts::hashed_name(&salt, &name).unwrap_or(name);
+            }
+        }
+        match known_hosts::append(file, &name, key) {
+            Ok(()) => tracing::warn!(
+                host = facts.host,
+                fingerprint = facts.fingerprint,
+                "host key added to known_hosts"
+            ),
+            Err(error) => {
+                tracing::warn!(%error, file = %file.display(), "host key not added to known_hosts");
+            }
+        }
+    }
+}
+
+/// Preferred algorithms, those of known keys first; `rsa-sha2-*` for a known RSA key.
+fn order(known: &[Algorithm]) -> Vec<Algorithm> {
+    let ecdsa = |curve| Algorithm::Ecdsa { curve };
+    let rsa = |hash| Algorithm::Rsa { hash: Some(hash) };
+    let mut all = vec![
+        Algorithm::Ed25519,
+        ecdsa(EcdsaCurve::NistP256),
+        ecdsa(EcdsaCurve::NistP384),
+        ecdsa(EcdsaCurve::NistP521),
+        rsa(HashAlg::Sha512),
+        rsa(HashAlg::Sha256),
+    ];
+    let is_known = |a: &Algorithm| {
+        known
+            .iter()
+            .any(|k| k == a || matches!((k, a), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. })))
+    };
+    all.sort_by_key(|a| !is_known(a));
+    all
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
+}
+
+/// What every message about a host key names.
+struct Facts {
+    host: String,
+    key: String,
+    fingerprint: String,
+}
+
+impl Facts {
+    fn unknown(&self, options: &Options) -> HostError {
+        let file = options.user_known_hosts.first();
+        let file = file.map_or("~/.ssh/known_hosts".into(), |f| f.display().to_string());
+        let (port, host) = (options.target.port, &options.target.host);
+        HostError::HostKey {
+            what: format!(
+                "the host key of {} is unknown: {} {}",
+                self.host, self.key, self.fingerprint
+            ),
+            hints: vec![
+                format!(
+                    "compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
+                    self.key.to_lowercase()
+                ),
+                match &options.target.alias {
+                    None => format!("then: ssh-keyscan -p {port} {host} >> {file}"),
+                    Some(alias) => format!(
+                        "then: ssh-keyscan -p {port} {host} | sed 's/^[^ ]*/{alias}/' >> {file}"
+                    ),
+                },
+                format!(
+                    "or pin it in the inventory: monopg_host_key: {}",
+                    self.fingerprint
+                ),
+            ],
+        }
+    }
+
+    fn changed(&self, place: &known_hosts::Place, algorithm: &str, expected: &str) -> HostError {
+        HostError::HostKey {
+            what: format!(
+                "the host key of {} has changed: it is {} {}, but {place} says {algorithm} {expected}",
+                self.host, self.key, self.fingerprint
+            ),
+            hints: vec![
+                "somebody may be in between: find out on the host's console whether it was reinstalled"
+                    .into(),
+                format!(
+                    "only if it was: ssh-keygen -f {} -R '{}'",
+                    place.file.display(),
+                    self.host
+                ),
+            ],
+        }
+    }
+
+    fn revoked(&self, place: &str) -> HostError {
+        HostError::HostKey {
+            what: format!(
+                "the host key of {} is revoked by {place}: {} {}",
+                self.host, self.key, self.fingerprint
+            ),
+            hints: vec!["whoever has this key may be an attacker: give the host a new key".into()],
+        }
+    }
+
+    fn unlike_pin(&self, pin: &str) -> HostError {
+        HostError::HostKey {
+            what: format!(
+                "the host key of {} is {} {}, but monopg_host_key says {pin}",
+                self.host, self.key, self.fingerprint
+            ),
+            hints: vec![format!(
+                "compare on the host's console: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
+                self.key.to_lowercase()
+            )],
+        }
+    }
+
+    fn bad_certificate(&self, why: &str) -> HostError {
+        HostError::HostKey {
+            what: format!(
+                "the host key of {} is not trusted: {why}; {} {}",
+                self.host, self.key, self.fingerprint
+            ),
+            hints: vec!["have the authority sign the host's key again".into()],
+        }
+    }
+}
+
+impl Handler for Trust {
+    type Error = Stop;
+
+    async fn check_server_key(&mut self, offered: &PublicKeyOrCertificate) -> Result<bool, Stop> {
+        let key = offered.public_key();
+        if let Some(accepted) = &self.accepted {
+            // A key exchange in the middle of the connection: the same key, or somebody took the server's place.
+            if accepted == key.key_data() {
+                return Ok(true);
+            }
+            return Err(Stop::HostKey(HostError::HostKey {
+                what: format!(
+                    "the host key of {} changed in the middle of the connection",
+                    self.options.target.lookup()
+                ),
+                hints: Vec::new(),
+            }));
+        }
+        self.judge(offered).map_err(Stop::HostKey)?;
+        self.accepted = Some(key.key_data().clone());
+        Ok(true)
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Stop>) -> Result<(), Stop> {
+        match reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                self.reason.set(info.message);
+                Ok(())
+            }
+            DisconnectReason::Error(stop) => {
+                self.reason.set(match &stop {
+                    Stop::HostKey(error) => error.to_string(),
+                    Stop::Ssh(error) => error.to_string(),
+                });
+                Err(stop)
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What can be wrong with an inventory, with the place and what to do.
+
+use crate::yaml::YamlError;
+
+use super::Place;
+
+/// One fault of the inventory or of what was given beside it on the command line.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// A file that is no YAML, or no UTF-8, or too large.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// A file or directory that cannot be read.
+    #[error("{file}: cannot be read")]
+    Read {
+        /// As the user would find it.
+        file: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something that Ansible understands and monopg does not.
+    #[error("{place}: {what}")]
+    Unsupported {
+        /// Where it stands.
+        place: Place,
+        /// What it is, as `INI inventories are not read yet`.
+        what: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// Something that Ansible would not accept either.
+    #[error("{place}: {what}")]
+    Invalid {
+        /// Where it stands.
+        place: Place,
+        /// What is wrong.
+        what: String,
+    },
+    /// A `--limit` that leaves no host.
+    #[error("--limit {0}: no host of the inventory matches")]
+    NothingMatches(String),
+    /// No `-i` at all.
+    #[error("no inventory is given")]
+    NoSource,
+}
+
+impl InventoryError {
+    pub(super) fn invalid(place: Place, what: impl Into<String>) -> Self {
+        InventoryError::Invalid {
+            place,
+            what: what.into(),
+        }
+    }
+
+    pub(super) fn unsupported(
+        place: Place,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        InventoryError::Unsupported {
+            place,
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// What to do about it, if there is more to say than the message says.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            InventoryError::Unsupported { hint, .. } => Some(hint),
+            InventoryError::NoSource => Some("name it with -i FILE"),
+            InventoryError::NothingMatches(_) => {
+                Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! `preflight`: what has to be true before anything is changed. It changes nothing itself.
+//!
+//! May depend on `engine`, `cluster`, `settings`. One reason: all that is wrong is listed at once, before
+//! the first change, each with what to do.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::facts::Facts;
+use super::release::record::{self, Recorded};
+use super::{paths, storage, volume};
+use crate::cluster::object::{ListRef, ObjectRef};
+use crate::cluster::{owners, quantity, values};
+use crate::engine::answers::{AnswerError, Answers};
+use crate::engine::query::Query;
+use crate::engine::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
+use crate::error::{Exit, Problem};
+use crate::settings::{Arch, Spec};
+
+/// The step's id.
+pub const ID: StepId = StepId("preflight");
+const FACTS: &str = "preflight.facts";
+const K3S: &str = "preflight.k3s";
+const USED: &str = "preflight.used";
+
+/// The clocks may differ by this many seconds: certificates and tokens start to fail beyond it.
+const SKEW: i64 = 30;
+/// Kubernetes before this has no `policy/v1`, which the chart uses.
+const OLDEST: (u64, u64) = (1, 25);
+/// A filled disk stops PostgreSQL; below this nothing more is put on it.
+const RESERVE: u64 = 1 << 30;
+/// Fewer free inodes than this are as good as none.
+const INODES: u64 = 10_000;
+
+/// The step.
+pub struct Preflight {
+    /// What shall be there.
+    pub spec: Spec,
+}
+
+const ASK: &str = r#"
+echo "uname=$(uname -sm)"
+echo "uid=$(id -u)"
+[ -d /run/systemd/system ] && echo systemd=yes
+command -v k3s >/dev/null && echo k3s=yes
+c=/etc/rancher/k3s/k3s.yaml
+[ -e "$c" ] && echo "kubeconfig=$(stat -L -c %a -- "$c")"
+[ -r /sys/fs/selinux/enforce ] && read -r e </sys/fs/selinux/enforce && echo "selinux=$e"
+grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf && echo firewall=ufw
+[ -e /run/firewalld.pid ] || [ -d /run/firewalld ] && echo firewall=firewalld
+:"#;
+
+/// What the machine is; several steps ask it.
+pub fn facts_question() -> Query {
+    Query::shell(FACTS, ASK)
+}
+
+/// The node's architecture; `None` if Helm is not published for it.
+pub fn arch(answers: &Answers) -> Result<Option<Arch>, AnswerError> {
+    let facts = Facts::of(answers, FACTS)?;
+    Ok(facts
+        .get("uname")
+        .and_then(|u| u.split_once(' '))
+        .and_then(|(_, m)| Arch::from_uname(m)))
+}
+
+fn nodes() -> ListRef {
+    ListRef::builtin("", "nodes", "Node")
+}
+
+impl Preflight {
+    fn storage_class(&self) -> ObjectRef {
+        ObjectRef::cluster(
+            "storage.k8s.io/v1",
+            "StorageClass",
+            &self.spec.storage_class,
+        )
+    }
+
+    fn stateful_set(&self) -> ObjectRef {
+        ObjectRef::new(
+            "apps/v1",
+            "StatefulSet",
+            &self.spec.namespace,
+            &values::statefulset_name(&self.spec.release),
+        )
+    }
+
+    fn machine(&self, facts: &Facts, found: &mut Found) {
+        let uname = facts.get("uname").unwrap_or("unknown");
+        let (system, machine) = uname.split_once(' ').unwrap_or((uname, ""));
+        if system != "Linux" {
+            found.refuse(
+                "preflight.os",
+                Exit::Refused,
+                format!("the node runs {system}, not Linux"),
+                "k3s and the chart's images need Linux",
+            );
+        } else if Arch::from_uname(machine).is_none() {
+            found.refuse(
+                "preflight.arch",
+                Exit::Refused,
+                format!("the node's architecture {machine} is not supported"),
+                "use an x86_64 or aarch64 machine",
+            );
+        }
+        if facts.get("uid") != Some("0") {
+            let what = "commands on the node do not run as root";
+            found.refuse(
+                "preflight.root",
+                Exit::Privilege,
+                what,
+                "log in as root, or leave ansible_become unset (or true) so that sudo is used",
+            );
+        }
+        if facts.get("systemd").is_none() {
+            found.warn("preflight.systemd", "the node does not run systemd: Helm does not outlive a lost connection there, and k3s cannot be restarted by monopg", "");
+        }
+        if facts.get("selinux") == Some("1") {
+            let hint = format!(
+                "label it once: semanage fcontext -a -t container_file_t '{0}(/.*)?' && restorecon -R {0}",
+                self.spec.storage_path
+            );
+            found.warn(
+                "preflight.selinux",
+                "SELinux is enforcing: pods may not be allowed into the storage path",
+                &hint,
+            );
+        }
+        for firewall in facts.all("firewall") {
+            let what = format!(
+                "{firewall} is active: without rules for the pod and service networks (10.42.0.0/16, 10.43.0.0/16) pods cannot talk to each other"
+            );
+            found.warn(
+                "preflight.firewall",
+                &what,
+                "see k3s' documentation, Requirements, Operating systems",
+            );
+        }
+    }
+
+    /// True if the rest can be judged at all.
+    fn cluster(
+        &self,
+        answers: &Answers,
+        facts: &Facts,
+        found: &mut Found,
+    ) -> Result<bool, AnswerError> {
+        if facts.get("k3s").is_none() {
+            found.refuse(
+                "preflight.k3s",
+                Exit::Cluster,
+                "k3s is not installed on the node",
+                "install it first (monopg does not do that): https://docs.k3s.io/quick-start",
+            );
+            return Ok(false);
+        }
+        if facts.get("kubeconfig").is_none() {
+            let what = format!(
+                "{} does not exist: k3s has never started on this node, or writes its kubeconfig elsewhere",
+                paths::KUBECONFIG
+            );
+            found.refuse("preflight.kubeconfig", Exit::Cluster, what, "start k3s (`systemctl start k3s`) without --write-kubeconfig elsewhere, as a server and not as an agent");
+            return Ok(false);
+        }
+        if let Some(mode) = facts
+            .get("kubeconfig")
+            .filter(|m| !matches!(m.get(m.len().saturating_sub(2)..), Some("00")))
+        {
+            let what = format!(
+                "{} has mode {mode}: whoever can read it is the cluster's administrator",
+                paths::KUBECONFIG
+            );
+            found.warn("preflight.kubeconfig", &what, &format!("chmod 600 {}, and set write-kubeconfig-mode: \"0600\" in /etc/rancher/k3s/config.yaml", paths::KUBECONFIG));
+        }
+        let list = match answers.list(&nodes()) {
+            Ok(list) => list.unwrap_or_default(),
+            Err(e) => {
+                let mut p = Problem::new(
+                    "preflight.api",
+                    Exit::Cluster,
+                    "the Kubernetes API of k3s does not answer",
+                )
+                .because(e.to_string());
+                if let Some(out) = answers.shell.get(K3S) {
+                    p.causes.extend(out.text().lines().map(str::to_owned));
+                }
+                found.refusals.push(p.hint("look at `systemctl status k3s` and `journalctl -u k3s` on the node, start it, then run again"));
+                return Ok(false);
+            }
+        };
+        match list {
+            [node] => self.node(node, found),
+            [] => found.refuse(
+                "preflight.node",
+                Exit::Cluster,
+                "the cluster has no node yet",
+                "wait until `k3s kubectl get nodes` lists one, then run again",
+            ),
+            many => {
+                let what = format!(
+                    "the cluster has {} nodes; monopg keeps one database on a cluster of one node",
+                    many.len()
+                );
+                found.refuse(
+                    "preflight.node",
+                    Exit::Refused,
+                    what,
+                    "a local-path volume is bound to one node: use a mono-node cluster",
+                );
+            }
+        }
+        Ok(true)
+    }
+
+    fn node(&self, node: &Value, found: &mut Found) {
+        let version = node
+            .pointer("/status/nodeInfo/kubeletVersion")
+            .and_then(Value::as_str)
+            .unwrap_or("unknown");
+        let numbers: Vec<u64> = version
+            .trim_start_matches('v')
+            .split(['.', '+', '-'])
+            .map_while(|n| n.parse().ok())
+            .collect();
+        if let [major, minor, ..] = numbers[..]
+            && (major, minor) < OLDEST
+        {
+            let what = format!(
+                "k3s is {version}; the chart needs Kubernetes {}.{} or newer",
+                OLDEST.0, OLDEST.1
+            );
+            found.refuse("preflight.version", Exit::Refused, what, "upgrade k3s");
+        }
+        let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
+        let status = |kind: &str| {
+            conditions
+                .and_then(|all| all.iter().find(|c| c["type"] == kind))
+                .map(|c| c["status"].as_str().unwrap_or_default().to_owned())
+        };
+        if status("Ready").as_deref() != Some("True") {
+            found.refuse(
+                "preflight.node",
+                Exit::Cluster,
+                "the node is not Ready",
+                "look at `k3s kubectl describe node`, then run again",
+            );
+        }
+        if status("DiskPressure").as_deref() == Some("True") {
+            found.refuse(
+                "preflight.disk_pressure",
+                Exit::Storage,
+                "the node is under disk pressure: the kubelet evicts pods",
+                "free space on the node's disks, then run again",
+            );
+        }
+    }
+
+    fn clock(&self, answers: &Answers, found: &mut Found) {
+        let Some(c) = answers.clocks else { return };
+        // The node answered somewhere between sending and receiving.
+        let early = c.sent.as_second() - c.node.as_second();
+        let late = c.node.as_second() - c.received.as_second();
+        let skew = early.max(late);
+        if skew > SKEW {
+            let side = if early > late { "behind" } else { "ahead of" };
+            let what = format!("the node's clock is {skew} s {side} this machine's");
+            found.refuse(
+                "preflight.clock",
+                Exit::Refused,
+                what,
+                "synchronise the one that is wrong (`timedatectl set-ntp true`), then run again",
+            );
+        }
+    }
+
+    fn storage_class_and_space(
+        &self,
+        answers: &Answers,
+        found: &mut Found,
+    ) -> Result<(), StepError> {
+        let class = &self.spec.storage_class;
+        match answers.object(&self.storage_class())? {
+            None => found.refuse("preflight.storage_class", Exit::Storage, format!("there is no StorageClass {class}"), "enable k3s' local-storage (remove `disable: local-storage`), or set monopg_storage_class"),
+            Some(c) if c["provisioner"] != "rancher.io/local-path" => {
+                let what = format!("StorageClass {class} is provisioned by {}, not by rancher.io/local-path", c["provisioner"].as_str().unwrap_or("nobody"));
+                found.refuse("preflight.storage_class", Exit::Storage, what, "set monopg_storage_class to the local-path class");
+            }
+            Some(_) => {}
+        }
+        if answers.object(&storage::provisioner())?.is_none()
+            || answers.object(&storage::config_map())?.is_none()
+        {
+            found.refuse("preflight.provisioner", Exit::Storage, "k3s' local-path provisioner is not installed", "enable k3s' local-storage (remove `disable: local-storage` from its configuration)");
+        }
+        let facts = Facts::of(answers, storage::PATH)?;
+        let (Some(block), Some(free), Some(blocks)) = (
+            facts.number("block"),
+            facts.number("free"),
+            facts.number("blocks"),
+        ) else {
+            return Ok(());
+        };
+        let (free, total) = (free.saturating_mul(block), blocks.saturating_mul(block));
+        let wanted = self.spec.volume_size.bytes;
+        let parent = facts.get("parent").unwrap_or("/");
+        let gib = |n: u64| format!("{:.1} GiB", n as f64 / (1u64 << 30) as f64);
+        if volume::claim(answers, &self.spec)?.is_none() {
+            if free < wanted {
+                let what = format!(
+                    "{} are free under {parent}, the volume wants {} ({})",
+                    gib(free),
+                    gib(wanted),
+                    self.spec.volume_size.text
+                );
+                found.refuse("preflight.space", Exit::Storage, what, "free space, choose a monopg_storage_path on a larger disk, or a smaller monopg_volume_size");
+            }
+        } else if free < RESERVE || free < total / 10 {
+            let what = format!(
+                "{} of {} are free under {parent}: the database is about to fill its disk",
+                gib(free),
+                gib(total)
+            );
+            found.refuse("preflight.space", Exit::Storage, what, "free space or enlarge the disk; nothing is changed on a disk with less than 10 % or 1 GiB free");
+        } else if free < wanted {
+            let used = answers
+                .shell
+                .get(USED)
+                .filter(|o| o.ok())
+                .and_then(|o| {
+                    o.text()
+                        .split_ascii_whitespace()
+                        .next()?
+                        .parse::<u64>()
+                        .ok()
+                })
+                .unwrap_or(0)
+                * 1024;
+            if free + used < wanted {
+                let what = format!(
+                    "the volume may grow to {}, but only {} are used and {} free under {parent}",
+                    gib(wanted),
+                    gib(used),
+                    gib(free)
+                );
+                found.warn(
+                    "preflight.space",
+                    &what,
+                    "local-path does not enforce sizes: watch the disk",
+                );
+            }
+        }
+        if let (Some(free), Some(all)) = (facts.number("inodes_free"), facts.number("inodes"))
+            && all > 0
+            && free < INODES
+        {
+            found.refuse(
+                "preflight.inodes",
+                Exit::Storage,
+                format!("only {free} inodes are free under {parent}"),
+                "remove small files there, or choose another file system",
+            );
+        }
+        Ok(())
+    }
+
+    /// Sizes, class and names of an existing StatefulSet cannot be changed, and a larger size fails for ever.
+    fn immutable(&self, answers: &Answers, found: &mut Found) -> Result<(), AnswerError> {
+        let Some(live) = answers.object(&self.stateful_set())? else {
+            return Ok(());
+        };
+        let templates = live
+            .pointer("/spec/volumeClaimTemplates")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let Some(data) = templates
+            .iter()
+            .find(|t| t.pointer("/metadata/name").and_then(Value::as_str) == Some("data"))
+        else {
+            return Ok(());
+        };
+        let text = |p: &str| data.pointer(p).and_then(Value::as_str).unwrap_or_default();
+        let mut differs = |what: &str, setting: &str, have: &str, want: &str| {
+            let what = format!(
+                "the {what} of {} is {have} and cannot be changed to {want}",
+                self.stateful_set()
+            );
+            let p = Problem::new("preflight.immutable", Exit::Refused, what);
+            found.refusals.push(p.hint(format!("set {setting} back to {have}; a local-path volume does not enforce its size, and to move the data dump it, and restore it into a new release")));
+        };
+        let size = text("/spec/resources/requests/storage");
+        if !quantity::same(size, &self.spec.volume_size.text) {
+            differs(
+                "volume size",
+                "monopg_volume_size",
+                size,
+                &self.spec.volume_size.text,
+            );
+        }
+        let class = text("/spec/storageClassName");
+        if class != self.spec.storage_class {
+            differs(
+                "storage class",
+                "monopg_storage_class",
+                class,
+                &self.spec.storage_class,
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What preflight found.
+#[derive(Default)]
+pub struct Found {
+    /// Reasons not to begin.
+    pub refusals: Vec<Problem>,
+    /// What hurts nobody yet.
+    pub warnings: Vec<Problem>,
+}
+
+impl Found {
+    fn refuse(&mut self, id: &str, exit: Exit, what: impl Into<String>, hint: &str) {
+        self.refusals.push(Problem::new(id, exit, what).hint(hint));
+    }
+
+    fn warn(&mut self, id: &str, what: &str, hint: &str) {
+        let p = Problem::new(id, Exit::Refused, what);
+        self.warnings
+            .push(if hint.is_empty() { p } else { p.hint(hint) });
+    }
+}
+
+#[async_trait]
+impl Step for Preflight {
+    fn id(&self) -> StepId {
+        ID
+    }
+
+    fn title(&self) -> String {
+        "Check the node".into()
+    }
+
+    fn questions(&self) -> Vec<Query> {
+        let mut lists = vec![nodes()];
+        lists.extend(owners::lists());
+        let mut all = vec![
+            facts_question(),
+            storage::path_question(&self.spec.storage_path),
+            record::question(),
+            Query::objects([
+                self.storage_class(),
+                self.stateful_set(),
+                storage::config_map(),
+                storage::provisioner(),
+            ]),
+            Query::lists(lists),
+        ];
+        all.extend(volume::questions(&self.spec));
+        all
+    }
+
+    fn follow_up(&self, answers: &Answers) -> Result<Vec<Query>, StepError> {
+        let mut more = Vec::new();
+        if answers.list(&nodes()).is_err() {
+            more.push(Query::shell(K3S, "systemctl is-active k3s | sed 's/^/unit k3s is /'; journalctl -u k3s -n 3 --no-pager -o cat 2>/dev/null; :"));
+        } else if let Some(path) = volume::claim(answers, &self.spec)?
+            .and_then(|_| volume::path(answers, &self.spec).ok().flatten())
+        {
+            let facts = Facts::of(answers, storage::PATH)?;
+            let free = facts
+                .number("free")
+                .zip(facts.number("block"))
+                .map(|(f, b)| f.saturating_mul(b));
+            if free.is_some_and(|f| f < self.spec.volume_size.bytes) {
+                more.push(Query::shell(
+                    USED,
+                    format!(
+                        "timeout 20 du -skx -- {}",
+                        crate::host::channel::quote(&path)
+                    ),
+                ));
+            }
+        }
+        Ok(more)
+    }
+
+    fn judge(&self, answers: &Answers) -> Result<Judgement, StepError> {
+        let mut found = Found::default();
+        let facts = Facts::of(answers, FACTS)?;
+        self.machine(&facts, &mut found);
+        self.clock(answers, &mut found);
+        if self.cluster(answers, &facts, &mut found)? {
+            self.storage_class_and_space(answers, &mut found)?;
+            self.immutable(answers, &mut found)?;
+            for list in owners::lists() {
+                let objects = answers.list(&list)?.unwrap_or_default();
+                found.refusals.extend(owners::owning(
+                    objects,
+                    &self.spec.namespace,
+                    &self.spec.release,
+                ));
+            }
+            let recorded = Recorded::read(answers)?;
+            found.refusals.extend(volume::refusals(
+                answers,
+                &self.spec,
+                recorded.is_ours(&self.spec),
+            )?);
+        }
+        let verdict = if found.refusals.is_empty() {
+            Verdict::InSync
+        } else {
+            Verdict::Refused(found.refusals)
+        };
+        Ok(Judgement {
+            verdict,
+            warnings: found.warnings,
+        })
+    }
+
+    async fn apply(&self, _ctx: &Context<'_>, _changes: &Changes) -> Result<(), StepError> {
+        Ok(())
+    }
+}

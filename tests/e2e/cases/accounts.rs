@@ -1,0 +1,92 @@
+//! Logins that are root, become root, or do not.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use super::untouched;
+use crate::check::{Check, During};
+use crate::run::Monopg;
+use crate::world::World;
+use crate::{Case, Group, ensure};
+
+pub fn group() -> Group {
+    Group {
+        name: "account",
+        setup: |world| world.node.reset(),
+        cases: vec![
+            Case::new("nosudo cannot become root", |w| {
+                privilege(w, "nosudo", None)
+            }),
+            Case::new("admin without a password cannot become root", |w| {
+                privilege(w, "admin", None)
+            }),
+            Case::new("admin with a wrong password cannot become root", |w| {
+                privilege(w, "admin", Some("canary-wrong-sudo"))
+            }),
+            Case::new("an ordinary login with become off", |w| {
+                let mut inventory = w.inventory().login("ops");
+                inventory.host.insert("ansible_become".into(), false.into());
+                let out = w.apply(&inventory)?;
+                out.expect(22)
+            }),
+            Case::new("admin with the password applies", |w| {
+                let password = std::fs::read_to_string(&w.node.admin_password)?;
+                with_password(w, "admin", password.trim())?.expect_changed(true)?;
+                w.database().mark("account")
+            }),
+            Case::new("admin finds nothing to do", |w| {
+                let password = std::fs::read_to_string(&w.node.admin_password)?;
+                untouched(w, true, || {
+                    with_password(w, "admin", password.trim())?.expect_changed(false)
+                })
+            }),
+            Case::new("ops finds nothing to do", |w| {
+                untouched(w, true, || {
+                    w.apply(&w.inventory().login("ops"))?.expect_changed(false)
+                })
+            }),
+            Case::new("root finds nothing to do", |w| {
+                untouched(w, true, || w.apply(&w.inventory())?.expect_changed(false))?;
+                w.database().expect_mark("account")
+            }),
+        ],
+    }
+}
+
+fn password_file(world: &World, password: &str) -> Check<PathBuf> {
+    let file = world.fresh_folder("become")?.join("password");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&file)?
+        .write_all(format!("{password}\n").as_bytes())?;
+    Ok(file)
+}
+
+fn with_password(world: &World, user: &str, password: &str) -> Check<crate::run::Outcome> {
+    let file = password_file(world, password)?;
+    let file = file.to_str().ok_or("a path that is not UTF-8")?;
+    Monopg::new(world, "apply", &world.inventory().login(user))?
+        .args(&["--become-password-file", file])
+        .json()
+}
+
+fn privilege(world: &World, user: &str, password: Option<&str>) -> Check {
+    untouched(world, true, || {
+        let out = match password {
+            Some(password) => with_password(world, user, password)?,
+            None => Monopg::new(world, "apply", &world.inventory().login(user))?
+                .args(&["--no-input"])
+                .json()?,
+        };
+        out.expect(22).during(user)?;
+        ensure!(
+            out.errors().contains("sudo"),
+            "sudo is not named: {}",
+            out.errors()
+        );
+        Ok(())
+    })
+}
