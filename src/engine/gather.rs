@@ -171,7 +171,7 @@ impl Batch {
             ));
         }
         script.push_str(&format!(
-            "printf %s {} | kc get --ignore-not-found -o json -f - \"$@\"",
+            "printf %s {} | kc get --ignore-not-found --show-managed-fields -o json -f - \"$@\"",
             quote(&list)
         ));
         self.add(OBJECTS, &script);

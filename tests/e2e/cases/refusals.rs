@@ -255,7 +255,7 @@ fn foreign_release(world: &World) -> Check {
         .node
         .run_with("tar -xzf - -C /run linux-amd64/helm", &helm)?;
     world.node.run_with("cat >/run/e2e-chart.tgz", &chart)?;
-    let env = "export KUBECONFIG=/etc/rancher/k3s/k3s.yaml HELM_CACHE_HOME=/run/e2e-helm HELM_CONFIG_HOME=/run/e2e-helm HELM_DATA_HOME=/run/e2e-helm;";
+    let env = "export HOME=/run/e2e-helm KUBECONFIG=/etc/rancher/k3s/k3s.yaml HELM_CACHE_HOME=/run/e2e-helm HELM_CONFIG_HOME=/run/e2e-helm HELM_DATA_HOME=/run/e2e-helm;";
     with_state(
         world,
         &format!(
