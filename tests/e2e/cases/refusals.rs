@@ -259,7 +259,7 @@ fn foreign_release(world: &World) -> Check {
     with_state(
         world,
         &format!(
-            "{env} /run/linux-amd64/helm install {RELEASE} /run/e2e-chart.tgz -n {NAMESPACE} --set auth.postgresPassword=theirs,image.repository=bitnamilegacy/postgresql"
+            "{env} /run/linux-amd64/helm install {RELEASE} /run/e2e-chart.tgz -n {NAMESPACE} --set auth.postgresPassword=theirs,image.repository=bitnamilegacy/postgresql --wait --timeout 120s && sleep 5"
         ),
         &format!(
             "{env} /run/linux-amd64/helm uninstall {RELEASE} -n {NAMESPACE} --wait && {KUBECTL} delete pvc --all -n {NAMESPACE}"
