@@ -144,7 +144,7 @@ fn in_no_output(world: &World) -> Check {
         }
     }
     let needles = needles(world);
-    for entry in std::fs::read_dir(world.folder.join("outputs"))? {
+    for entry in std::fs::read_dir(&world.outputs)? {
         let path = entry?.path();
         let text = std::fs::read_to_string(&path)?;
         for needle in &needles {
@@ -218,7 +218,7 @@ fn in_no_file_of_the_laptop(world: &World) -> Check {
                     .ok(),
             )
             .is_some_and(|(a, b)| a >= b);
-        if newer && path != world.folder {
+        if newer && !world.folder.starts_with(&path) {
             // Somebody else's file may vanish or be closed to us.
             let _ = search(&path, &needles, &mut found);
         }
