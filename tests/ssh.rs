@@ -8,14 +8,75 @@
 
 mod ssh_support;
 
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use monopg::error::Exit;
 use monopg::host::process::{End, Process};
 use monopg::host::transport::Transport;
 use monopg::host::{HostError, open, ssh};
-use ssh_support::{Agent, Keygen, Server, Setup};
+use ssh_support::{Keygen, Server, Setup, run};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+/// An ssh-agent of the test's own.
+struct Agent {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Agent {
+    fn start(dir: &Path) -> Agent {
+        let socket = dir.join("agent");
+        let child = Command::new("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("ssh-agent");
+        let begin = Instant::now();
+        while !socket.exists() {
+            assert!(begin.elapsed() < Duration::from_secs(5), "no agent");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Agent { child, socket }
+    }
+
+    fn add(&self, key: &Path) {
+        run(Command::new("ssh-add")
+            .arg("-q")
+            .arg(key)
+            .env("SSH_AUTH_SOCK", &self.socket));
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Kills the server's session processes: what was stopped does not end by itserver.
+fn kill_sessions(server: &Server) {
+    let parent = server.child.id();
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
+        .expect("the server's children");
+    for child in children.split_whitespace() {
+        run(Command::new("kill").args(["-KILL", child]));
+    }
+}
+
+/// Lets one more key in.
+fn authorize(server: &Server, name: &str) {
+    let file = server.dir().join("authorized");
+    let mut text = std::fs::read_to_string(&file).expect("authorized keys");
+    text.push_str(
+        &std::fs::read_to_string(server.dir().join(format!("{name}.pub"))).expect("the key"),
+    );
+    std::fs::write(file, text).expect("authorized keys");
+}
 
 /// Everything that a process says on its streams.
 async fn talk(
@@ -113,11 +174,9 @@ async fn ten_megabytes_come_back_unchanged() {
         .collect();
     let session = ssh::connect("k3s", &server.connection()).await.unwrap();
     let process = session.exec("exec cat").await.unwrap();
-    let begin = Instant::now();
     let (out, _, end) = all(process, &data).await;
     assert!(out == data, "{} bytes of {}", out.len(), data.len());
     assert_eq!(exited(&end), 0);
-    eprintln!("10 MB there and back: {:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -164,200 +223,6 @@ async fn nobody_listening_is_unreachable() {
     assert!(matches!(error, HostError::Unreachable { .. }), "{error:?}");
 }
 
-/// The text of a host key error without what changes from run to run.
-fn host_key_error(server: &Server, error: HostError) -> String {
-    assert_eq!(error.exit(), Exit::HostKey);
-    let HostError::HostKey { what, hints } = error else {
-        panic!("{error:?}")
-    };
-    let mut text = what;
-    for hint in hints {
-        text.push_str("\nhint: ");
-        text.push_str(&hint);
-    }
-    for kind in ["ed25519", "ecdsa", "rsa", "other"] {
-        if let Some(print) = server.fingerprint(kind) {
-            text = text.replace(&print, &format!("<{kind}>"));
-        }
-    }
-    text.replace(&server.dir().display().to_string(), "<dir>")
-        .replace(&server.port.to_string(), "<port>")
-}
-
-#[tokio::test]
-async fn an_unknown_host_key_is_refused_with_what_to_type() {
-    let server = Server::start(Setup::default());
-    server.known_hosts("");
-    let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
-    insta::assert_snapshot!(host_key_error(&server, error), @r"
-    the host key of [127.0.0.1]:<port> is unknown: ED25519 <ed25519>
-    hint: compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
-    hint: then: ssh-keyscan -p <port> 127.0.0.1 >> <dir>/known_hosts
-    hint: or pin it in the inventory: monopg_host_key: <ed25519>
-    ");
-    assert_eq!(
-        std::fs::read_to_string(server.dir().join("known_hosts")).unwrap(),
-        ""
-    );
-}
-
-#[tokio::test]
-async fn a_changed_host_key_is_refused_even_if_new_ones_are_accepted() {
-    let server = Server::start(Setup::default());
-    Keygen::ed25519(server.dir(), "host_other");
-    let key = server.host_key("other").unwrap();
-    let text = format!("# a comment\n[127.0.0.1]:{} {key}\n", server.port);
-    server.known_hosts(&text);
-    for strict in ["yes", "ask", "accept-new", "no"] {
-        let mut connection = server.connection();
-        connection
-            .ssh_args
-            .extend(["-o".into(), format!("StrictHostKeyChecking={strict}")]);
-        let error = ssh::connect("k3s", &connection).await.unwrap_err();
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(host_key_error(&server, error), @r"
-    the host key of [127.0.0.1]:<port> has changed: it is ED25519 <ed25519>, but <dir>/known_hosts:2 says ED25519 <other>
-    hint: somebody may be in between: find out on the host's console whether it was reinstalled
-    hint: only if it was: ssh-keygen -f <dir>/known_hosts -R '[127.0.0.1]:<port>'
-    ");
-        }
-    }
-    assert_eq!(
-        std::fs::read_to_string(server.dir().join("known_hosts")).unwrap(),
-        text
-    );
-}
-
-#[tokio::test]
-async fn a_revoked_host_key_is_refused_even_if_it_is_pinned() {
-    let server = Server::start(Setup::default());
-    let key = server.host_key("ed25519").unwrap();
-    server.known_hosts(&format!(
-        "[127.0.0.1]:{} {key}\n@revoked * {key}\n",
-        server.port
-    ));
-    let mut connection = server.connection();
-    for pin in [None, server.fingerprint("ed25519")] {
-        connection.host_key = pin;
-        let error = ssh::connect("k3s", &connection).await.unwrap_err();
-        insta::allow_duplicates! {
-            insta::assert_snapshot!(host_key_error(&server, error), @r"
-    the host key of [127.0.0.1]:<port> is revoked by <dir>/known_hosts:2: ED25519 <ed25519>
-    hint: whoever has this key may be an attacker: give the host a new key
-    ");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_pin_stands_in_for_known_hosts() {
-    let server = Server::start(Setup::default());
-    server.known_hosts("");
-    let mut connection = server.connection();
-    connection.host_key = server.fingerprint("ed25519");
-    ssh::connect("k3s", &connection).await.unwrap();
-    connection.host_key = Some("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU".into());
-    let error = ssh::connect("k3s", &connection).await.unwrap_err();
-    insta::assert_snapshot!(host_key_error(&server, error), @r"
-    the host key of [127.0.0.1]:<port> is ED25519 <ed25519>, but monopg_host_key says SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
-    hint: compare on the host's console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
-    ");
-}
-
-#[tokio::test]
-async fn a_new_host_key_is_added_once_when_that_is_wanted() {
-    let server = Server::start(Setup::default());
-    server.known_hosts("# without a line end");
-    let mut connection = server.connection();
-    connection.ssh_args.extend(
-        [
-            "-oStrictHostKeyChecking=accept-new",
-            "-o",
-            "HashKnownHosts yes",
-        ]
-        .map(str::to_owned),
-    );
-    for _ in 0..2 {
-        ssh::connect("k3s", &connection).await.unwrap();
-    }
-    let text = std::fs::read_to_string(server.dir().join("known_hosts")).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 2, "{text}");
-    assert!(lines[1].starts_with("|1|"), "{text}");
-    // OpenSSH finds it too.
-    let found = ssh_support::run(
-        std::process::Command::new("ssh-keygen")
-            .args(["-F", &format!("[127.0.0.1]:{}", server.port), "-f"])
-            .arg(server.dir().join("known_hosts")),
-    );
-    assert!(found.contains("ssh-ed25519"), "{found}");
-}
-
-#[tokio::test]
-async fn names_hashed_by_openssh_are_found() {
-    let server = Server::start(Setup::default());
-    ssh_support::run(
-        std::process::Command::new("ssh-keygen")
-            .args(["-q", "-H", "-f"])
-            .arg(server.dir().join("known_hosts")),
-    );
-    let text = std::fs::read_to_string(server.dir().join("known_hosts")).unwrap();
-    assert!(text.starts_with("|1|"), "{text}");
-    ssh::connect("k3s", &server.connection()).await.unwrap();
-}
-
-#[tokio::test]
-async fn the_key_that_is_known_is_asked_for() {
-    let server = Server::start(Setup {
-        host_keys: &["ed25519", "ecdsa", "rsa"],
-        ..Setup::default()
-    });
-    for kind in ["ecdsa", "rsa", "ed25519"] {
-        server.know(kind);
-        ssh::connect("k3s", &server.connection())
-            .await
-            .unwrap_or_else(|e| panic!("{kind}: {e}"));
-    }
-    // Another type than the known one is a change, not something new.
-    server.know("ecdsa");
-    let mut connection = server.connection();
-    connection
-        .ssh_args
-        .push("-oHostKeyAlgorithms=ssh-ed25519".into());
-    let error = ssh::connect("k3s", &connection).await.unwrap_err();
-    assert!(host_key_error(&server, error).contains(
-        "has changed: it is ED25519 <ed25519>, but <dir>/known_hosts:1 says ECDSA <ecdsa>"
-    ));
-}
-
-#[tokio::test]
-async fn a_certified_host_key_is_trusted_through_its_authority() {
-    let server = Server::start(Setup {
-        config: "HostCertificate @DIR@/host_ed25519-cert.pub",
-        ..Setup::default()
-    });
-    let authority = |name: &str| {
-        let text = std::fs::read_to_string(server.dir().join(name)).unwrap();
-        server.known_hosts(&format!("@cert-authority * {text}"));
-    };
-    authority("ca.pub");
-    ssh::connect("k3s", &server.connection()).await.unwrap();
-    authority("id.pub");
-    let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
-    assert!(host_key_error(&server, error).contains("is unknown"));
-}
-
-#[tokio::test]
-async fn an_alias_stands_in_for_the_name() {
-    let server = Server::start(Setup::default());
-    let key = server.host_key("ed25519").unwrap();
-    server.known_hosts(&format!("the-node {key}\n"));
-    let mut connection = server.connection();
-    ssh::connect("k3s", &connection).await.unwrap_err();
-    connection.ssh_args.push("-oHostKeyAlias=the-node".into());
-    ssh::connect("k3s", &connection).await.unwrap();
-}
-
 #[tokio::test]
 async fn every_kind_of_key_logs_in() {
     let server = Server::start(Setup::default());
@@ -370,7 +235,7 @@ async fn every_kind_of_key_logs_in() {
         ("ecdsa_pkcs8", &["-t", "ecdsa", "-m", "PKCS8"]),
     ] {
         let key = Keygen::make(server.dir(), name, &[args, &["-N", ""]].concat());
-        server.authorize(name);
+        authorize(&server, name);
         let mut connection = server.connection();
         connection.private_key = Some(key);
         ssh::connect("k3s", &connection)
@@ -685,7 +550,7 @@ async fn a_server_that_falls_silent_is_noticed_within_half_a_minute() {
     )
     .await;
     let waited = begin.elapsed();
-    server.kill_sessions();
+    kill_sessions(&server);
     read.expect("noticed").unwrap();
     assert!(waited < Duration::from_secs(35), "{waited:?}");
     assert!(waited > Duration::from_secs(20), "{waited:?}");
@@ -693,45 +558,4 @@ async fn a_server_that_falls_silent_is_noticed_within_half_a_minute() {
     assert_eq!(reason.exit(), Exit::Unreachable);
     let source = std::error::Error::source(&reason).unwrap();
     assert_eq!(source.to_string(), "Keepalive timeout");
-}
-
-#[tokio::test]
-async fn a_certificate_that_does_not_count_is_refused() {
-    for (sign, why) in [
-        (
-            &["-h", "-n", "127.0.0.1", "-V", "-3d:-1d"][..],
-            "the host certificate has expired",
-        ),
-        (
-            &["-h", "-n", "127.0.0.1", "-V", "+1d:+2d"],
-            "the host certificate is not yet valid",
-        ),
-        (
-            &["-h", "-n", "other"],
-            "the host certificate does not name 127.0.0.1",
-        ),
-        (&["-h"], "the host certificate names no host"),
-        (
-            &["-h", "-n", "127.0.0.1", "-O", "critical:x=y"],
-            "the host certificate has critical options",
-        ),
-    ] {
-        let server = Server::start(Setup {
-            config: "HostCertificate @DIR@/host_ed25519-cert.pub",
-            sign: Some(sign),
-            ..Setup::default()
-        });
-        let ca = std::fs::read_to_string(server.dir().join("ca.pub")).unwrap();
-        server.known_hosts(&format!("@cert-authority * {ca}"));
-        let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
-        let text = host_key_error(&server, error);
-        assert!(text.contains(why), "{why}: {text}");
-        // The key itself may still be known.
-        let key = server.host_key("ed25519").unwrap();
-        server.known_hosts(&format!(
-            "@cert-authority * {ca}[127.0.0.1]:{} {key}\n",
-            server.port
-        ));
-        ssh::connect("k3s", &server.connection()).await.unwrap();
-    }
 }

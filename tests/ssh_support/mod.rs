@@ -1,4 +1,5 @@
 //! An OpenSSH server of the test's own: own port, own keys, own files, gone when dropped.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test's own server")]
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub struct Setup {
 }
 
 pub struct Server {
-    child: Child,
+    pub child: Child,
     dir: tempfile::TempDir,
     pub port: u16,
 }
@@ -170,30 +171,11 @@ impl Server {
         std::fs::read_to_string(self.dir().join("log")).unwrap_or_default()
     }
 
-    /// Kills the server's session processes: what was stopped does not end by itself.
-    pub fn kill_sessions(&self) {
-        let parent = self.child.id();
-        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))
-            .expect("the server's children");
-        for child in children.split_whitespace() {
-            run(Command::new("kill").args(["-KILL", child]));
-        }
-    }
-
     /// `type base64` of a host key.
     pub fn host_key(&self, kind: &str) -> Option<String> {
         let text = std::fs::read_to_string(self.dir().join(format!("host_{kind}.pub"))).ok()?;
         let mut words = text.split(' ');
         Some(format!("{} {}", words.next()?, words.next()?))
-    }
-
-    /// `SHA256:…` of a host key.
-    pub fn fingerprint(&self, kind: &str) -> Option<String> {
-        let name = format!("host_{kind}");
-        self.dir()
-            .join(format!("{name}.pub"))
-            .exists()
-            .then(|| self.fingerprint_of(&name))
     }
 
     /// `SHA256:…` of a key in the folder.
@@ -202,16 +184,6 @@ impl Server {
             .args(["-l", "-f"])
             .arg(self.dir().join(format!("{name}.pub"))));
         text.split(' ').nth(1).expect("a fingerprint").to_owned()
-    }
-
-    /// Lets one more key in.
-    pub fn authorize(&self, name: &str) {
-        let file = self.dir().join("authorized");
-        let mut text = std::fs::read_to_string(&file).expect("authorized keys");
-        text.push_str(
-            &std::fs::read_to_string(self.dir().join(format!("{name}.pub"))).expect("the key"),
-        );
-        std::fs::write(file, text).expect("authorized keys");
     }
 
     /// Puts one host key into known_hosts.
@@ -238,45 +210,6 @@ impl Server {
 }
 
 impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An ssh-agent of the test's own.
-pub struct Agent {
-    child: Child,
-    pub socket: PathBuf,
-}
-
-impl Agent {
-    pub fn start(dir: &Path) -> Agent {
-        let socket = dir.join("agent");
-        let child = Command::new("ssh-agent")
-            .arg("-D")
-            .arg("-a")
-            .arg(&socket)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("ssh-agent");
-        let begin = Instant::now();
-        while !socket.exists() {
-            assert!(begin.elapsed() < Duration::from_secs(5), "no agent");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Agent { child, socket }
-    }
-
-    pub fn add(&self, key: &Path) {
-        run(Command::new("ssh-add")
-            .arg("-q")
-            .arg(key)
-            .env("SSH_AUTH_SOCK", &self.socket));
-    }
-}
-
-impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

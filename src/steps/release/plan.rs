@@ -3,7 +3,7 @@
 //! May depend on `engine` (answers) and `cluster`. One reason: all the ways in which a release can be
 //! wrong are told apart in one place, by tables.
 
-use super::record::{self, Inputs, Record, Recorded};
+use super::record::{Inputs, Record, Recorded};
 use super::{HISTORY, PAYLOAD, Release, UNIT, helm};
 use crate::cluster::digest::digest;
 use crate::cluster::drift;
