@@ -124,6 +124,7 @@ fn in_no_argv(world: &World) -> Check {
 }
 
 fn in_no_output(world: &World) -> Check {
+    world.apply(&world.inventory())?.expect(0)?;
     for output in ["human", "plain", "json", "jsonl"] {
         // A changed and an unchanged run, each as talkative as it gets.
         world.node.run("rm -f /var/lib/monopg/helm/*/helm")?;
@@ -245,6 +246,7 @@ fn search(path: &Path, needles: &[String], found: &mut Vec<String>) -> Check {
 
 fn refused_password(world: &World) -> Check {
     let wrong = "canary-refused-91c2";
+    world.apply(&world.inventory())?.expect(0)?;
     for output in ["plain", "json", "jsonl"] {
         let out = Monopg::new(
             world,
