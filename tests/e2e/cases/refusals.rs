@@ -115,8 +115,8 @@ pub fn installed() -> Group {
             Case::new("monopg's record is lost", |w| {
                 with_state(
                     w,
-                    "mv /var/lib/monopg/state.json /srv/state.json",
-                    "mv /srv/state.json /var/lib/monopg/state.json",
+                    "mv /var/lib/monopg /srv/monopg.away",
+                    "mv /srv/monopg.away /var/lib/monopg",
                     &w.inventory(),
                     &[RELEASE],
                 )
