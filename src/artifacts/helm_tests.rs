@@ -59,7 +59,7 @@ fn other_programs_are_refused() {
         changed(5, 2),
         changed(16, 1),
         changed(elf(62).len() - 2, b'3'),
-        changed(100 + 20, b'3'),
+        changed(100 + 19, b'3'),
         opened(&[("linux-arm64/helm", elf(183))], Arch::Amd64).unwrap_err(),
         opened(&[("linux-amd64/bin/helm", elf(62))], Arch::Amd64).unwrap_err(),
         opened(&[("darwin-amd64/helm", elf(62))], Arch::Amd64).unwrap_err(),
