@@ -172,7 +172,10 @@ pub fn stale_helpers(facts: &Facts) -> Vec<String> {
     facts
         .helpers
         .iter()
-        .filter(|h| is_stale(facts, h))
+        // One that removes a directory is never ours to touch.
+        .filter(|h| {
+            is_stale(facts, h) && text(h, "/metadata/name").starts_with("helper-pod-create-")
+        })
         .map(|h| text(h, "/metadata/name").to_owned())
         .collect()
 }

@@ -11,7 +11,7 @@ use super::volume;
 use crate::cluster::facts::Facts;
 use crate::cluster::object::{ListRef, ObjectRef};
 use crate::cluster::readiness::{self, Expected, Readiness};
-use crate::cluster::{tail, values};
+use crate::cluster::{tail, values, volume_trouble};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
 use crate::engine::step::{StepError, Verdict};
@@ -118,6 +118,16 @@ impl<'a> Observer<'a> {
                 Readiness::Stuck(problem) => Verdict::Stuck(problem),
             },
         )
+    }
+
+    /// A pod of an earlier revision that its StatefulSet will never replace by itself.
+    pub fn pod_to_replace(&self, answers: &Answers) -> Result<Option<String>, AnswerError> {
+        Ok(readiness::pod_to_replace(&self.facts(answers)?))
+    }
+
+    /// Helper pods of a provisioner that is no more; the present one waits for them.
+    pub fn stale_helpers(&self, answers: &Answers) -> Result<Vec<String>, AnswerError> {
+        Ok(volume_trouble::stale_helpers(&self.facts(answers)?))
     }
 
     /// What happened between two looks.

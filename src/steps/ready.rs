@@ -7,8 +7,12 @@ use async_trait::async_trait;
 
 use super::observer::Observer;
 use crate::engine::answers::Answers;
+use crate::engine::gather::KUBECTL;
 use crate::engine::query::Query;
-use crate::engine::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
+use crate::engine::step::{
+    Change, Changes, Context, Disruption, Judgement, Step, StepError, StepId, Verdict,
+};
+use crate::host::Command;
 use crate::settings::Spec;
 
 /// The step's id.
@@ -46,6 +50,17 @@ impl Step for Ready {
             }
             .into());
         }
+        if let Some(pod) = observer.pod_to_replace(answers)? {
+            let what = format!("pod {}/{pod}", self.spec.namespace);
+            let item = Change {
+                what,
+                before: Some(
+                    "of an earlier revision and not ready: it would never be replaced".into(),
+                ),
+                after: Some("of the current revision".into()),
+            };
+            return Ok(Verdict::Drift(Changes::new(vec![item], Disruption::PodRestart)).into());
+        }
         Ok(observer.judge(answers)?.into())
     }
 
@@ -57,7 +72,21 @@ impl Step for Ready {
         Observer::new(&self.spec).observed(before, now)
     }
 
-    async fn apply(&self, _ctx: &Context<'_>, _changes: &Changes) -> Result<(), StepError> {
-        Ok(())
+    /// Kubernetes' documentation, StatefulSets, "Forced rollback": the broken pod has to be deleted by hand. It holds no
+    /// data, its volume stays.
+    async fn apply(&self, ctx: &Context<'_>, _changes: &Changes) -> Result<(), StepError> {
+        let Some(pod) = Observer::new(&self.spec).pod_to_replace(ctx.answers)? else {
+            return Ok(());
+        };
+        let script = format!("{KUBECTL}kc delete pod -n \"$1\" \"$2\" --wait=false >/dev/null");
+        let command = Command::new("replace the pod", script)
+            .arg(&self.spec.namespace)
+            .arg(pod);
+        let out = ctx.host.run(command).await?;
+        if out.ok() {
+            Ok(())
+        } else {
+            Err(StepError::remote(ID, "could not replace the pod", &out))
+        }
     }
 }

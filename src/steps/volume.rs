@@ -171,6 +171,16 @@ impl Step for Volume {
         let Some(volume) = bound(answers, &self.spec)?
             .filter(|v| v.pointer("/status/phase") == Some(&Value::from("Bound")))
         else {
+            let helpers = observer.stale_helpers(answers)?;
+            if !helpers.is_empty() {
+                let what = format!("helper pods kube-system/{}", helpers.join(", "));
+                return Ok(Verdict::Drift(Changes::one(
+                    what,
+                    Some("of a provisioner that is no more; the present one waits for them".into()),
+                    None,
+                ))
+                .into());
+            }
             return Ok(match observer.judge(answers)? {
                 // The pod is there, so the volume only has to be seen.
                 Verdict::InSync => Verdict::Waiting {
@@ -206,7 +216,7 @@ impl Step for Volume {
 
     async fn apply(&self, ctx: &Context<'_>, _changes: &Changes) -> Result<(), StepError> {
         let Some(volume) = bound(ctx.answers, &self.spec)? else {
-            return Ok(());
+            return self.remove_helpers(ctx).await;
         };
         let patch = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
         let script = format!(
@@ -225,5 +235,27 @@ impl Step for Volume {
                 &out,
             ))
         }
+    }
+}
+
+impl Volume {
+    /// They make directories and hold no data.
+    async fn remove_helpers(&self, ctx: &Context<'_>) -> Result<(), StepError> {
+        for pod in Observer::new(&self.spec).stale_helpers(ctx.answers)? {
+            let script =
+                format!("{KUBECTL}kc delete pod -n kube-system \"$1\" --wait=false >/dev/null");
+            let out = ctx
+                .host
+                .run(Command::new("remove a stale helper pod", script).arg(pod))
+                .await?;
+            if !out.ok() {
+                return Err(StepError::remote(
+                    ID,
+                    "could not remove a stale helper pod",
+                    &out,
+                ));
+            }
+        }
+        Ok(())
     }
 }
