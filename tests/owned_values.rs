@@ -1,6 +1,12 @@
 //! The two halves of one rule: whatever `cluster::values` sets in the chart, `settings` refuses to be
 //! said otherwise in a user's values file.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking; clippy sees only the test functions themselves"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;

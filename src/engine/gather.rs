@@ -180,7 +180,8 @@ impl Batch {
     /// Types that are not installed would fail the whole call: those whose group answered above are asked for, and if
     /// a group is there without the type, the API server's own list decides.
     fn add_lists(&mut self) {
-        let mut script = String::from("set --\n");
+        // No second wait for an API that did not answer the first question.
+        let mut script = String::from("[ \"$r\" != 124 ] || exit 124\nset --\n");
         for list in &self.lists {
             let arg = quote(&list.argument());
             if list.versions.is_empty() {
