@@ -274,7 +274,8 @@ impl StorageDirectory {
             .as_deref()
             .unwrap_or_default()
             .split_ascii_whitespace()
-            .filter_map(|t| t.parse::<Timestamp>().ok())
+            // One that is about to go (a deletion time stands before the slash) provisions nothing any more.
+            .filter_map(|t| t.strip_prefix('/')?.parse::<Timestamp>().ok())
             .min();
         oldest.is_some_and(|t| t < changed)
     }
@@ -352,7 +353,7 @@ impl Step for StorageDirectory {
             .changed_at
             .zip(answers.clocks)
             .is_some_and(|(at, c)| c.node.as_second() - at.as_second() <= PROVISIONER_READS);
-        let script = "kc get pods -n kube-system -l app=local-path-provisioner -o 'jsonpath={.items[*].metadata.creationTimestamp}'";
+        let script = "kc get pods -n kube-system -l app=local-path-provisioner -o 'jsonpath={range .items[*]}{.metadata.deletionTimestamp}/{.metadata.creationTimestamp} {end}'";
         Ok(if recent {
             vec![Query::shell(PROVISIONER_START, script)]
         } else {
