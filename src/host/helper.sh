@@ -47,7 +47,9 @@ ancestors() {
 # Takes the run's lock on descriptor 9. A live holder refuses at once; one whose client is gone, or whose beat has
 # stopped, is waited for: it ends by itself, at the latest 30 s after its last beat.
 take_lock() {
-  exec 9>>"$R/run.lock" || return 2
+  # A failed redirection of exec would end the shell.
+  [ -d "$R" ] && [ -w "$R" ] || return 2
+  exec 9>>"$R/run.lock"
   flock -n 9 || {
     read -r holder above _ <"$R/run.holder" || holder=0 above=
     at=0 good=30

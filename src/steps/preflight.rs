@@ -18,6 +18,7 @@ use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
 use crate::engine::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
 use crate::error::{Exit, Problem};
+use crate::host::channel::NOT_ROOT;
 use crate::settings::{Arch, Spec};
 
 /// The step's id.
@@ -112,12 +113,7 @@ impl Preflight {
         }
         if facts.get("uid") != Some("0") {
             let what = "commands on the node do not run as root";
-            found.refuse(
-                "preflight.root",
-                Exit::Privilege,
-                what,
-                "log in as root, or leave ansible_become unset (or true) so that sudo is used",
-            );
+            found.refuse("preflight.root", Exit::Privilege, what, NOT_ROOT);
         }
         if facts.get("systemd").is_none() {
             found.warn("preflight.systemd", "the node does not run systemd: Helm does not outlive a lost connection there, and k3s cannot be restarted by monopg", "");
@@ -478,6 +474,11 @@ impl Step for Preflight {
         let mut found = Found::default();
         let facts = Facts::of(answers, FACTS)?;
         self.machine(&facts, &mut found);
+        // Without root nothing else can be read rightly.
+        if facts.get("uid") != Some("0") {
+            found.refusals.retain(|p| p.exit == Exit::Privilege);
+            return Ok(Verdict::Refused(found.refusals).into());
+        }
         self.clock(answers, &mut found);
         if self.cluster(answers, &facts, &mut found)? {
             self.storage_class_and_space(answers, &mut found)?;
