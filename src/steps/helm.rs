@@ -124,6 +124,7 @@ impl Step for HelmStep {
             Stored::Missing => Some(None),
             Stored::Unrecorded => Some(Some("a file of unknown origin".to_owned())),
             Stored::OtherPin(pin) => Some(Some(format!("from the archive with sha256 {pin}"))),
+            Stored::OtherMode { want, got } => Some(Some(format!("mode {got} instead of {want}"))),
             Stored::Touched { want, got } => Some(Some(format!(
                 "sha256 {} instead of {want}",
                 got.unwrap_or_else(|| "not read".into())
