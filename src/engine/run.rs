@@ -556,3 +556,7 @@ fn diff_entry(step: StepId, changes: &Changes) -> DiffEntry {
         disruption: changes.disruption,
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -161,3 +161,7 @@ impl Step for ChartStep {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "chart_tests.rs"]
+mod tests;

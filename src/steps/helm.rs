@@ -241,3 +241,7 @@ const LINK_IT: &str = r#"
 if [ -L "$1" ]; then case $(readlink -- "$1") in $3) ;; *) exit 0;; esac
 elif [ -e "$1" ]; then exit 0; fi
 mkdir -p -- "${1%/*}" && ln -sfn -- "$2" "$1.monopg" && mv -fT -- "$1.monopg" "$1""#;
+
+#[cfg(test)]
+#[path = "helm_tests.rs"]
+mod tests;

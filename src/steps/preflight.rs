@@ -525,3 +525,7 @@ impl Step for Preflight {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "preflight_tests.rs"]
+mod tests;

@@ -531,3 +531,7 @@ while [ $i -lt 30 ]; do
   i=$((i+1)); sleep 0.5
 done
 exit 1"#;
+
+#[cfg(test)]
+#[path = "storage_tests.rs"]
+mod tests;

@@ -260,3 +260,7 @@ impl Volume {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "volume_tests.rs"]
+mod tests;

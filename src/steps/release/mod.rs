@@ -239,3 +239,6 @@ impl Step for Release {
         self.record(ctx, &release).await
     }
 }
+
+#[cfg(test)]
+mod plan_tests;
