@@ -18,7 +18,7 @@ pub mod refusals;
 pub mod release;
 pub mod repair;
 #[cfg(test)]
-mod samples;
+pub mod samples;
 pub mod show;
 pub mod tail;
 pub mod tolerated;

@@ -158,7 +158,7 @@ struct HostRun<'a> {
     options: &'a Options,
     emitter: &'a HostEmitter,
     answers: Answers,
-    /// Something was applied: what was answered before may no longer be true.
+    /// What was answered at first may no longer be true, or is no longer there: each step asks again.
     dirty: bool,
     result: HostResult,
 }
@@ -167,7 +167,10 @@ impl HostRun<'_> {
     async fn all(&mut self) -> Option<Stop> {
         match self.observe_all().await {
             Ok(()) => {}
-            Err(stop) => return Some(stop),
+            Err(stop) => {
+                self.not_reached(self.steps);
+                return Some(stop);
+            }
         }
         let mut stopped = None;
         for (i, step) in self.steps.iter().enumerate() {
@@ -221,7 +224,6 @@ impl HostRun<'_> {
         if refusals.is_empty() {
             return Ok(());
         }
-        self.not_reached(self.steps);
         Err(Stop::Problems(refusals))
     }
 
@@ -386,6 +388,8 @@ impl HostRun<'_> {
             fresh.merge(gather::ask(self.host, &more, None).await?);
         }
         self.answers = fresh;
+        // The other steps' answers are gone, even if nothing was applied (as after a wait).
+        self.dirty = true;
         Ok(())
     }
 
@@ -559,3 +563,7 @@ fn diff_entry(step: StepId, changes: &Changes) -> DiffEntry {
         disruption: changes.disruption,
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

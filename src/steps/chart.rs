@@ -114,6 +114,7 @@ impl Step for ChartStep {
             Stored::Missing => None,
             Stored::Unrecorded => Some("a file of unknown origin".to_owned()),
             Stored::OtherPin(pin) => Some(format!("sha256 {pin}")),
+            Stored::OtherMode { want, got } => Some(format!("mode {got} instead of {want}")),
             Stored::Touched { got, .. } => Some(format!(
                 "sha256 {}",
                 got.unwrap_or_else(|| "not read".into())
@@ -160,3 +161,7 @@ impl Step for ChartStep {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "chart_tests.rs"]
+mod tests;

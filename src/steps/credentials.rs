@@ -296,3 +296,7 @@ fn refused_password(login: &Login<'_>) -> Problem {
         .hint(format!("change it in the database first: ALTER ROLE {} PASSWORD '…' (psql's \\password), then in the vault, then run again", login.user))
         .hint("or put the password that the database has back into the vault")
 }
+
+#[cfg(test)]
+#[path = "credentials_tests.rs"]
+mod tests;

@@ -124,6 +124,7 @@ impl Step for HelmStep {
             Stored::Missing => Some(None),
             Stored::Unrecorded => Some(Some("a file of unknown origin".to_owned())),
             Stored::OtherPin(pin) => Some(Some(format!("from the archive with sha256 {pin}"))),
+            Stored::OtherMode { want, got } => Some(Some(format!("mode {got} instead of {want}"))),
             Stored::Touched { want, got } => Some(Some(format!(
                 "sha256 {} instead of {want}",
                 got.unwrap_or_else(|| "not read".into())
@@ -240,3 +241,7 @@ const LINK_IT: &str = r#"
 if [ -L "$1" ]; then case $(readlink -- "$1") in $3) ;; *) exit 0;; esac
 elif [ -e "$1" ]; then exit 0; fi
 mkdir -p -- "${1%/*}" && ln -sfn -- "$2" "$1.monopg" && mv -fT -- "$1.monopg" "$1""#;
+
+#[cfg(test)]
+#[path = "helm_tests.rs"]
+mod tests;

@@ -27,6 +27,8 @@ pub mod ready;
 pub mod release;
 pub mod storage;
 pub mod stored;
+#[cfg(test)]
+pub mod testing;
 pub mod volume;
 
 use std::sync::Arc;

@@ -77,3 +77,7 @@ impl Step for Namespace {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "namespace_tests.rs"]
+mod tests;

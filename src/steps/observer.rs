@@ -214,3 +214,7 @@ impl<'a> Observer<'a> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "observer_tests.rs"]
+mod tests;

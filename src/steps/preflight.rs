@@ -167,7 +167,7 @@ impl Preflight {
         }
         if let Some(mode) = facts
             .get("kubeconfig")
-            .filter(|m| !matches!(m.get(m.len().saturating_sub(2)..), Some("00")))
+            .filter(|m| u32::from_str_radix(m, 8).is_ok_and(|bits| bits & 0o066 != 0))
         {
             let what = format!(
                 "{} has mode {mode}: whoever can read it is the cluster's administrator",
@@ -259,7 +259,14 @@ impl Preflight {
     }
 
     fn clock(&self, answers: &Answers, found: &mut Found) {
-        let Some(c) = answers.clocks else { return };
+        let Some(c) = answers.clocks else {
+            return found.refuse(
+                "preflight.clock",
+                Exit::Refused,
+                "the node's clock could not be read",
+                "`date +%s` on the node has to print the seconds since 1970",
+            );
+        };
         // The node answered somewhere between sending and receiving.
         let early = c.sent.as_second() - c.node.as_second();
         let late = c.node.as_second() - c.received.as_second();
@@ -328,7 +335,8 @@ impl Preflight {
             let used = answers
                 .shell
                 .get(USED)
-                .filter(|o| o.ok())
+                // 1: a file vanished while it was counted, as they do below a running database.
+                .filter(|o| matches!(o.status, 0 | 1))
                 .and_then(|o| {
                     o.text()
                         .split_ascii_whitespace()
@@ -337,8 +345,8 @@ impl Preflight {
                         .ok()
                 })
                 .unwrap_or(0)
-                * 1024;
-            if free + used < wanted {
+                .saturating_mul(1024);
+            if free.saturating_add(used) < wanted {
                 let what = format!(
                     "the volume may grow to {}, but only {} are used and {} free under {parent}",
                     gib(wanted),
@@ -518,3 +526,7 @@ impl Step for Preflight {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "preflight_tests.rs"]
+mod tests;

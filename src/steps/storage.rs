@@ -176,7 +176,7 @@ impl StorageDirectory {
                 "remount it writable (see `findmnt -T` on the node and the kernel's log for why)",
             );
         }
-        for (file, value) in s.winners() {
+        for (file, value) in s.winners(path) {
             let what = format!(
                 "{file} sets default-local-storage-path to {value}, which wins over monopg's {path}"
             );
@@ -317,14 +317,15 @@ impl State {
             .map(|(_, v)| v)
     }
 
-    /// Files whose setting wins over our drop-in: later drop-ins, and flags of the unit.
-    fn winners(&self) -> Vec<(String, String)> {
+    /// Files whose setting wins over our drop-in and says otherwise: later drop-ins, and flags of the unit.
+    fn winners(&self, path: &str) -> Vec<(String, String)> {
         let mut all: Vec<_> = self.values("unit");
         all.extend(
             self.values("file")
                 .into_iter()
                 .filter(|(f, _)| f.contains("/config.yaml.d/") && f.as_str() > paths::DROP_IN),
         );
+        all.retain(|(_, value)| value != path);
         all
     }
 }
@@ -363,11 +364,7 @@ impl Step for StorageDirectory {
 
     fn judge(&self, answers: &Answers) -> Result<Judgement, StepError> {
         let s = self.state(answers)?;
-        let mut refusals = self.refusals(&s);
-        // A path that other files win over is an error only while it differs from ours.
-        refusals.retain(|p| {
-            p.id != "storage.config" || s.winners().iter().any(|(_, v)| v != &self.path)
-        });
+        let refusals = self.refusals(&s);
         let verdict = if !refusals.is_empty() {
             Verdict::Refused(refusals)
         } else {
@@ -511,11 +508,12 @@ async fn run(host: &dyn Host, command: Command) -> Result<(), StepError> {
     }
 }
 
+/// The mode in letters: in numbers, chmod leaves a directory's set-group-ID bit as it is.
 const MAKE: &str = r#"set -e
 (umask 022; mkdir -p -- "${1%/*}/")
 [ -d "$1" ] || mkdir -m 0700 -- "$1"
 chown 0:0 -- "$1/."
-chmod 0700 -- "$1/.""#;
+chmod u=rwx,go=,u-s,g-s,-t -- "$1/.""#;
 
 const AWAIT_CONFIG: &str = r#"
 i=0
@@ -534,3 +532,7 @@ while [ $i -lt 30 ]; do
   i=$((i+1)); sleep 0.5
 done
 exit 1"#;
+
+#[cfg(test)]
+#[path = "storage_tests.rs"]
+mod tests;

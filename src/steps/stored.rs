@@ -33,6 +33,13 @@ pub enum Stored {
     Unrecorded,
     /// From another archive.
     OtherPin(String),
+    /// The same bytes with another mode: the one that it should have and the one that it has.
+    OtherMode {
+        /// At installation.
+        want: String,
+        /// Now.
+        got: String,
+    },
     /// Changed since; the digest that it should have and the one that it has (`None`: not read yet).
     Touched {
         /// At installation.
@@ -92,7 +99,14 @@ impl StoredFile {
                 .map(str::to_owned),
             Some(out) => return Err(crate::engine::answers::unreadable(self.key, out)),
         };
+        // The mode is the last word; other times may be anybody's innocent `touch`.
+        let mode = |stat: &str| stat.rsplit(' ').next().unwrap_or_default().to_owned();
+        let (want_mode, got_mode) = (mode(recorded), mode(stat));
         Ok(match got {
+            Some(got) if got == digest && got_mode != want_mode => Stored::OtherMode {
+                want: want_mode,
+                got: got_mode,
+            },
             Some(got) if got == digest => Stored::Same,
             None if stat == recorded && !self.deep => Stored::Same,
             got => Stored::Touched {

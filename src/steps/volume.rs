@@ -105,7 +105,8 @@ pub fn refusals(answers: &Answers, spec: &Spec, ours: bool) -> Result<Vec<Proble
                 .rsplit_once('/')
                 .is_some_and(|(_, name)| name == e)
         });
-        if elsewhere.is_none() && facts.get("type") == Some("directory") && !seen {
+        // Also when the whole path is gone (not mounted, say): it would be made anew, and empty.
+        if elsewhere.is_none() && !seen {
             found.push(refusals::directory_missing(volume));
         }
         found.extend(elsewhere);
@@ -259,3 +260,7 @@ impl Volume {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "volume_tests.rs"]
+mod tests;

@@ -26,6 +26,7 @@ use crate::steps::paths;
 /// The release as Helm keeps it now.
 pub struct Current {
     revision: Revision,
+    secret_uid: Option<String>,
     objects: Vec<(ObjectRef, Value)>,
 }
 
@@ -224,9 +225,12 @@ impl Release {
         let payload = ask(ctx, &[self.payload_question(revision.version)])
             .await?
             .text(PAYLOAD)?;
+        let (secret, kept) = helm::decode(&payload)?;
+        let uid = secret.pointer("/metadata/uid").and_then(Value::as_str);
         Ok(Current {
             revision,
-            objects: helm::objects(&payload, &self.spec.namespace)?,
+            secret_uid: uid.map(str::to_owned),
+            objects: helm::parse(kept.manifest(), &self.spec.namespace)?,
         })
     }
 
@@ -341,6 +345,7 @@ kc patch \"$@\" --field-manager=monopg --type=json --patch-file=/dev/stdin >/dev
             at: jiff::Timestamp::now().to_string(),
             inputs: self.inputs(),
             revision: current.revision.version,
+            secret_uid: current.secret_uid.clone(),
             objects,
         };
         // The list first: a record that names objects nobody asks for would look like missing objects.

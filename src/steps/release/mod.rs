@@ -107,7 +107,9 @@ impl Release {
             o.and_then(|o| o.pointer("/metadata/labels/status")?.as_str())
                 .map(str::to_owned)
         };
-        if status(answers.live(&this)?).as_deref() != Some("deployed")
+        let secret = answers.live(&this)?;
+        if status(secret).as_deref() != Some("deployed")
+            || secret.is_some_and(|s| record::is_another(record, s))
             || answers.live(&next)?.is_some()
             || record.inputs != self.inputs()
         {
@@ -237,3 +239,6 @@ impl Step for Release {
         self.record(ctx, &release).await
     }
 }
+
+#[cfg(test)]
+mod plan_tests;

@@ -3,7 +3,7 @@
 //! May depend on `engine` (answers) and `cluster`. One reason: all the ways in which a release can be
 //! wrong are told apart in one place, by tables.
 
-use super::record::{Inputs, Record, Recorded};
+use super::record::{Inputs, Record, Recorded, helm_secrets, is_another};
 use super::{HISTORY, PAYLOAD, Release, UNIT, helm};
 use crate::cluster::digest::digest;
 use crate::cluster::drift;
@@ -53,7 +53,20 @@ impl Release {
             return Ok(self.without_record(&recorded, latest));
         };
         let mut items = match &latest {
-            Some(l) if l.version == record.revision && l.status == Status::Deployed => Vec::new(),
+            Some(l) if l.version == record.revision && l.status == Status::Deployed => {
+                let [this, _] = helm_secrets(record);
+                match answers.live(&this)? {
+                    Some(secret) if is_another(record, secret) => vec![change(
+                        "Helm revision",
+                        Some(format!(
+                            "{} of a release that somebody made anew",
+                            l.version
+                        )),
+                        Some(format!("a revision by monopg, after {}", l.version)),
+                    )],
+                    _ => Vec::new(),
+                }
+            }
             Some(l) if self.finished(&recorded, l) => return Ok(unrecorded(l)),
             Some(l) => vec![change(
                 "Helm revision",
@@ -100,9 +113,9 @@ impl Release {
     /// Helm's newest revision is the one that an earlier run of ours was about to make, of the same inputs.
     fn finished(&self, recorded: &Recorded, latest: &Revision) -> bool {
         latest.status == Status::Deployed
-            && recorded
-                .intent_of(&self.spec)
-                .is_some_and(|i| i.revision == latest.version && i.inputs == self.inputs())
+            && recorded.intent_of(&self.spec).is_some_and(|i| {
+                i.revision == latest.version && i.inputs == self.inputs() && recorded.did(i)
+            })
     }
 
     fn without_record(&self, recorded: &Recorded, latest: Option<Revision>) -> Plan {

@@ -50,6 +50,9 @@ pub struct Record {
     pub inputs: Inputs,
     /// The revision that this made.
     pub revision: u64,
+    /// The uid of that revision's Secret: a release that was removed and made anew may reach the same number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_uid: Option<String>,
     /// Digest of each live object after it was applied.
     pub objects: Vec<Seen>,
 }
@@ -148,6 +151,14 @@ impl Recorded {
             .filter(|i| i.namespace == spec.namespace && i.release == spec.release)
     }
 
+    /// True if the unit of the intended run said that Helm did what was intended. The revision's number alone does
+    /// not: somebody may have made that revision after the run was killed.
+    pub fn did(&self, intent: &Intent) -> bool {
+        self.result
+            .as_ref()
+            .is_some_and(|r| r.run == intent.run && r.status == 0)
+    }
+
     /// True if monopg made this release, or was about to.
     pub fn is_ours(&self, spec: &Spec) -> bool {
         self.record_of(spec).is_some() || self.intent_of(spec).is_some()
@@ -174,6 +185,14 @@ pub fn object_list(record: &Record) -> serde_json::Value {
 pub fn helm_secrets(record: &Record) -> [ObjectRef; 2] {
     [record.revision, record.revision + 1]
         .map(|n| helm_secret(&record.namespace, &record.release, n))
+}
+
+/// True if this Secret of Helm's is another one than the recorded one of the same name.
+pub fn is_another(record: &Record, secret: &serde_json::Value) -> bool {
+    let uid = secret
+        .pointer("/metadata/uid")
+        .and_then(serde_json::Value::as_str);
+    matches!((uid, record.secret_uid.as_deref()), (Some(live), Some(ours)) if live != ours)
 }
 
 /// Helm's Secret of a revision.
