@@ -22,8 +22,9 @@ use crate::host::channel::quote;
 use crate::host::{Command, Host, HostError, Output};
 
 /// `kc` runs kubectl on the node; its discovery cache stays in memory below /run, not in $HOME.
-pub const KUBECTL: &str =
-    "kc() { k3s kubectl --cache-dir=/run/monopg/kubectl --request-timeout=15s \"$@\"; }\n";
+/// An API that takes connections and does not answer would hold kubectl for minutes (each request of its discovery
+/// has a time-out of its own), so all of it has one.
+pub const KUBECTL: &str = "kc() { timeout 20 k3s kubectl --cache-dir=/run/monopg/kubectl --request-timeout=15s \"$@\"; }\n";
 
 /// `ask NUMBER SCRIPT` answers one question; the value of `o` is kept for the next.
 const ASK: &str = r#"ask() {
