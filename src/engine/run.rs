@@ -252,10 +252,7 @@ impl HostRun<'_> {
             title: title.clone(),
         });
         let mut done = Done::default();
-        let stop = match self.converge_step(step, &mut done).await {
-            Ok(()) => None,
-            Err(stop) => Some(stop),
-        };
+        let stop = self.converge_step(step, &mut done).await.err();
         let outcome = match (&stop, done.outcome) {
             (Some(_), _) => Outcome::Failed,
             (None, outcome) => outcome,

@@ -189,7 +189,7 @@ impl Step for Credentials {
             let mut line = login.value.expose().to_vec();
             line.push(b'\n');
             let args = [&self.namespace, &self.pod().name, login.user]
-                .map(|a| quote(a))
+                .map(quote)
                 .join(" ");
             let mut query =
                 Query::shell(Self::login_key(&login), format!("set -- {args}\n{LOGIN}"));
