@@ -236,6 +236,15 @@ fn a_provisioner_that_may_not_have_read_its_configuration() {
             "{changed} {started:?} {verdict}"
         );
     }
+    // Nobody could say when the pods started: that is not "late enough".
+    let failed =
+        right()
+            .object(&config_map(), map(AT, 60))
+            .fails(PROVISIONER_START, 1, "error: timeout\n");
+    assert_eq!(
+        failed.judged(&step()),
+        "unreadable: storage.provisioner could not be read: error: timeout"
+    );
     let given = right()
         .object(&config_map(), map(AT, 60))
         .shell(PROVISIONER_START, "2026-11-22T10:00:00Z");
