@@ -29,10 +29,11 @@ fn leaves(value: &Value, path: &mut Vec<String>, out: &mut BTreeMap<String, (Vec
 fn otherwise(value: &Value) -> Value {
     match value {
         Value::Bool(b) => json!(!b),
-        Value::Number(n) => json!(n.as_i64().unwrap() + 1),
+        Value::Number(n) => json!(n.as_i64().unwrap_or_default() + 1),
         Value::String(s) if s.ends_with("Gi") => json!("77Gi"),
         Value::String(s) => json!(format!("{s}x")),
-        other => panic!("a kind that this test does not know: {other}"),
+        // A kind that this test does not know: null contradicts nothing, so the test fails on it.
+        _ => Value::Null,
     }
 }
 

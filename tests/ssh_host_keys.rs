@@ -1,5 +1,5 @@
 //! Host keys against a real OpenSSH server that the test starts itself: accepted or refused as OpenSSH does.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::panic, reason = "a test")]
 
 mod ssh_support;
 

@@ -65,7 +65,8 @@ pub fn open(
             file,
         });
     };
-    machine(&bytes, arch).map_err(|why| ArtifactError::Binary {
+    let sound = machine(&bytes, arch).and_then(|()| is_helm(&bytes, &version));
+    sound.map_err(|why| ArtifactError::Binary {
         subject: subject.clone(),
         file,
         arch,
@@ -79,6 +80,22 @@ pub fn open(
         sha256,
         bytes,
     })
+}
+
+/// A Helm says its version and its module's path somewhere; a program that does not is another one. That it really
+/// answers with this version is seen on the node.
+fn is_helm(program: &[u8], version: &semver::Version) -> Result<(), String> {
+    for word in [
+        format!("v{version}"),
+        format!("helm.sh/helm/v{}", version.major),
+    ] {
+        if memchr::memmem::find(program, word.as_bytes()).is_none() {
+            return Err(format!(
+                "it is not Helm {version}: {word} stands nowhere in it"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the ELF header (System V ABI, chapter 4): 64 bit, little-endian, executable, right machine.

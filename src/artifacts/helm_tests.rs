@@ -58,6 +58,8 @@ fn other_programs_are_refused() {
         changed(4, 1),
         changed(5, 2),
         changed(16, 1),
+        changed(elf(62).len() - 2, b'3'),
+        changed(100 + 19, b'3'),
         opened(&[("linux-arm64/helm", elf(183))], Arch::Amd64).unwrap_err(),
         opened(&[("linux-amd64/bin/helm", elf(62))], Arch::Amd64).unwrap_err(),
         opened(&[("darwin-amd64/helm", elf(62))], Arch::Amd64).unwrap_err(),
@@ -71,6 +73,8 @@ fn other_programs_are_refused() {
     linux-amd64/helm in the Helm archive /h.tar.gz is no program for an amd64 node: it is no 64-bit little-endian ELF file
     linux-amd64/helm in the Helm archive /h.tar.gz is no program for an amd64 node: it is no 64-bit little-endian ELF file
     linux-amd64/helm in the Helm archive /h.tar.gz is no program for an amd64 node: it is no executable (ELF type 1)
+    linux-amd64/helm in the Helm archive /h.tar.gz is no program for an amd64 node: it is not Helm 4.1.4: v4.1.4 stands nowhere in it
+    linux-amd64/helm in the Helm archive /h.tar.gz is no program for an amd64 node: it is not Helm 4.1.4: helm.sh/helm/v4 stands nowhere in it
     the Helm archive /h.tar.gz has no linux-amd64/helm inside
     the Helm archive /h.tar.gz has no linux-amd64/helm inside
     the Helm archive /h.tar.gz has no linux-amd64/helm inside

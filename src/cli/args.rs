@@ -89,7 +89,7 @@ impl OutputArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Hosts and connection")]
 pub struct HostArgs {
-    /// Inventory file or directory; may be repeated
+    /// Inventory file (YAML); may be repeated, later ones win
     #[arg(short, long, value_name = "PATH")]
     pub inventory: Vec<PathBuf>,
     /// Only these hosts or groups, as Ansible's pattern

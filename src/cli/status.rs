@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 
-use crate::cluster::object::{ListRef, ObjectRef};
 use crate::cluster::release::newest;
 use crate::cluster::values;
 use crate::engine::answers::Answers;
@@ -20,7 +19,7 @@ use crate::report::status::{LastRun, Pod, Release, StatusReport, Versions, Volum
 use crate::settings::Spec;
 use crate::steps::facts::Facts;
 use crate::steps::release::record::{self, Recorded};
-use crate::steps::{storage, volume};
+use crate::steps::{objects, storage, volume};
 
 const HISTORY: &str = "status.history";
 
@@ -36,27 +35,14 @@ pub async fn read(host: &dyn Host, spec: &Spec) -> Result<Value, Problem> {
     Ok(serde_json::to_value(report).unwrap_or_default())
 }
 
-fn pod(spec: &Spec) -> ObjectRef {
-    ObjectRef::new(
-        "v1",
-        "Pod",
-        &spec.namespace,
-        &values::pod_name(&spec.release),
-    )
-}
-
-fn nodes() -> ListRef {
-    ListRef::builtin("", "nodes", "Node")
-}
-
 fn questions(spec: &Spec) -> Vec<Query> {
     let (ns, release) = (quote(&spec.namespace), quote(&spec.release));
     let mut all = volume::questions(spec);
     all.extend([
         storage::path_question(&spec.storage_path),
         record::question(),
-        Query::objects([pod(spec)]),
-        Query::lists([nodes()]),
+        Query::objects([objects::pod(spec)]),
+        Query::lists([objects::nodes()]),
         Query::shell(
             HISTORY,
             format!(
@@ -75,8 +61,8 @@ fn report(answers: &Answers, spec: &Spec) -> Result<StatusReport, StepError> {
     let recorded = Recorded::read(answers)?;
     let record = recorded.record_of(spec);
     let latest = newest(&answers.text(HISTORY)?);
-    let node = answers.list(&nodes())?.and_then(|all| all.first());
-    let live_pod = answers.object(&pod(spec))?;
+    let node = answers.list(&objects::nodes())?.and_then(|all| all.first());
+    let live_pod = answers.object(&objects::pod(spec))?;
     Ok(StatusReport {
         release: latest.map(|l| Release {
             name: spec.release.clone(),

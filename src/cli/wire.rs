@@ -49,7 +49,7 @@ impl RunOptions {
 pub struct Session {
     /// Which hosts, and how to reach them.
     pub hosts: HostArgs,
-    /// sudo's password from `-K` or a file; wins over the inventory's.
+    /// sudo's password from `-K` or a file; a variable of the inventory wins, as Ansible has it.
     pub become_password: Option<Secret>,
     /// Takes the events (`engine::event::Sink`); tell it every secret with [`Reporter::learn`]
     /// before anything that may hold one.

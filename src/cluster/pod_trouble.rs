@@ -51,7 +51,7 @@ pub fn pod_trouble(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Pr
             | "ErrImagePull"
             | "ImageInspectError"
             | "RegistryUnavailable" => image(facts, pod, status, &events, who, id),
-            "CrashLoopBackOff" => crash(facts, status, &events, who, id),
+            "CrashLoopBackOff" => crash(facts, pod, status, &events, who, id),
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                 config(facts, pod, status, &events, who, id)
             }
@@ -258,6 +258,7 @@ pub fn image_hints(mut p: Problem, image: &str) -> Problem {
 
 fn crash(
     facts: &Facts,
+    pod: &Value,
     status: &Value,
     events: &[Event<'_>],
     who: &str,
@@ -320,6 +321,13 @@ fn crash(
         if log.contains(part) {
             p = p.hint(hint);
         }
+    }
+    if p.hints.is_empty() {
+        p = p.hint(format!(
+            "read all that it said: k3s kubectl -n {} logs {} -c {container} --previous; mend that (often a value, or an older database in the volume), then run again",
+            text(pod, "/metadata/namespace"),
+            text(pod, "/metadata/name")
+        ));
     }
     Some(p)
 }

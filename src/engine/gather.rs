@@ -6,7 +6,8 @@
 //! The questions become one script. Each answer comes back as a line `KEY-NUMBER STATUS LENGTH`, then so
 //! many bytes; what a question says on standard error follows a line `@Q NUMBER` there. Objects are asked
 //! for with two kubectl calls: one `get -f -` for everything that has a name (it goes on where something
-//! does not exist), one `get -A` for the lists; each start of kubectl costs 40 ms on a small node.
+//! does not exist), one `get -A` for the lists; each start of kubectl costs 40 ms on a small node, so the
+//! two run side by side as soon as it is known which types there are.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +31,16 @@ const ASK: &str = r#"ask() {
   o=$(eval "$2" </dev/null); r=$?
   printf '%s %s %s\n%s\n' "$1" "$r" "${#o}" "$o"
 }
+"#;
+
+/// The types that were there the last time are listed while the named objects are read. Which types there are now is
+/// decided by the named objects, as ever: if they are others, this answer is thrown away. The file is in memory
+/// (/run), for root only, and gone at once: a HelmChart may hold anybody's values.
+const LISTS_AHEAD: &str = r#"ahead='' types=''
+{ read -r types </run/monopg/types; } 2>/dev/null
+if [ -n "$types" ]; then kc get --ignore-not-found -A -o json "$types" >"/run/monopg/lists.$$" 2>/dev/null & ahead=$!; fi
+"#;
+const LISTS_ARRIVED: &str = r#"[ -z "$ahead" ] || wait "$ahead" || types=''
 "#;
 
 /// Everything in one exchange may take so long.
@@ -127,10 +138,14 @@ fn compose(queries: &[Query]) -> Batch {
             Ask::Recorded { path } => merge(&mut files, std::slice::from_ref(path)),
         }
     }
+    if !batch.lists.is_empty() {
+        batch.script.push_str(LISTS_AHEAD);
+    }
     if !batch.objects.is_empty() || !files.is_empty() || !batch.lists.is_empty() {
         batch.add_objects(&files);
     }
     if !batch.lists.is_empty() {
+        batch.script.push_str(LISTS_ARRIVED);
         batch.add_lists();
     }
     batch
@@ -180,7 +195,10 @@ impl Batch {
     /// Types that are not installed would fail the whole call: those whose group answered above are asked for, and if
     /// a group is there without the type, the API server's own list decides.
     fn add_lists(&mut self) {
-        let mut script = String::from("set --\n");
+        // No second wait for an API that did not answer the first question.
+        let mut script = String::from(
+            "[ \"$r\" != 124 ] || { rm -f \"/run/monopg/lists.$$\"; exit 124; }\nset --\n",
+        );
         for list in &self.lists {
             let arg = quote(&list.argument());
             if list.versions.is_empty() {
@@ -196,17 +214,22 @@ impl Batch {
             }
         }
         script.push_str(
-            r#"[ $# -gt 0 ] || exit 0
-join() { IFS=,; printf %s "$*"; unset IFS; }
+            r#"ahead=/run/monopg/lists.$$
+[ $# -gt 0 ] || { rm -f "$ahead"; exit 0; }
+IFS=,; all="$*"; unset IFS
 echo "$@"
-kc get --ignore-not-found -A -o json "$(join "$@")" && exit
+if [ "$all" = "$types" ]; then cat "$ahead"; rm -f "$ahead"; exit; fi
+rm -f "$ahead"
+kc get --ignore-not-found -A -o json "$all" && { printf '%s\n' "$all" >/run/monopg/types; exit; }
 known=$(kc api-resources -o name) || exit
 n=$#
 for t; do printf '%s\n' "$known" | grep -qxF -e "$t" -e "${t%.}" && set -- "$@" "$t"; done
 shift "$n"
 echo @AGAIN "$@"
 [ $# -gt 0 ] || exit 0
-kc get --ignore-not-found -A -o json "$(join "$@")""#,
+IFS=,; all="$*"; unset IFS
+kc get --ignore-not-found -A -o json "$all" || exit
+printf '%s\n' "$all" >/run/monopg/types"#,
         );
         self.add(LISTS, &script);
     }

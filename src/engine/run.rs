@@ -287,7 +287,16 @@ impl HostRun<'_> {
         let deadline = Instant::now() + self.options.wait;
         let (mut rounds, mut watching) = (0, false);
         let result = loop {
-            let judgement = step.judge(&self.answers)?;
+            let judgement = match step.judge(&self.answers) {
+                // While something is awaited, the API may go away and come back.
+                Err(StepError::Answer(e @ AnswerError::Unreadable { .. })) if watching => {
+                    Verdict::Waiting {
+                        reason: e.to_string(),
+                    }
+                    .into()
+                }
+                other => other?,
+            };
             self.warn(judgement.warnings);
             self.judged(step.id(), &judgement.verdict);
             match judgement.verdict {
@@ -373,7 +382,8 @@ impl HostRun<'_> {
     /// be judged.
     async fn ask_again(&mut self, step: &dyn Step) -> Result<(), Stop> {
         let mut fresh = gather::ask(self.host, &step.questions(), None).await?;
-        let more = step.follow_up(&fresh)?;
+        // A step that cannot read its answers says so when it is judged.
+        let more = step.follow_up(&fresh).unwrap_or_default();
         if !more.is_empty() {
             fresh.merge(gather::ask(self.host, &more, None).await?);
         }

@@ -31,6 +31,9 @@ const KEPT_STDERR: usize = 64 << 10;
 const BEAT: Duration = Duration::from_secs(5);
 /// What a command may take beyond its limit before the channel counts as dead.
 const GRACE: Duration = Duration::from_secs(10);
+/// What a login without root's rights should do.
+pub const NOT_ROOT: &str =
+    "log in as root, or leave ansible_become unset (or true) so that sudo is used";
 /// Uploads go in pieces: each is a sign of life, and may be compressed by itself.
 const PIECE: usize = 2 << 20;
 /// So many pieces may be under way.
@@ -416,11 +419,13 @@ impl Host for Channel {
                 host: self.name.clone(),
                 holder: locked.text().trim().to_owned(),
             }),
-            _ => Err(HostError::Unsupported(format!(
-                "the lock file on {} cannot be opened: {}",
-                self.name,
-                locked.stderr.trim()
-            ))),
+            _ => Err(HostError::Privilege {
+                what: format!(
+                    "the lock of {} cannot be taken: /run/monopg cannot be written to",
+                    self.name
+                ),
+                hints: vec![NOT_ROOT.to_owned()],
+            }),
         }
     }
 

@@ -20,7 +20,7 @@ watchers=
 # The beat: when it was written (uptime, so that no clock change matters) and how long it is good for.
 beat() { read -r up _ </proc/uptime; { printf '%s %s\n' "${up%%.*}" "$1" >"$hb"; } 2>/dev/null; }
 unwatch() { for w in $watchers; do kill -s KILL -- "-$w" 2>/dev/null; done; watchers=; rm -f "$R/watchers.$main"; }
-finish() { unwatch; rm -f "$hb"; }
+finish() { unwatch; rm -f "$hb" "$R/lists.$main"; }
 trap finish EXIT
 trap 'exit 143' TERM HUP INT
 beat 30
@@ -34,7 +34,7 @@ beat 30
     [ $((${up%%.*} - at)) -le "$good" ] || { kill -s KILL "$main"; break; }
   done
   for w in $(cat "$R/watchers.$main"); do kill -s KILL -- "-$w"; done
-  rm -f "$hb" "$R/watchers.$main" ) &
+  rm -f "$hb" "$R/watchers.$main" "$R/lists.$main" ) &
 
 # The processes above one, up to init: a client that is gone takes its sshd along.
 ancestors() {
@@ -47,7 +47,9 @@ ancestors() {
 # Takes the run's lock on descriptor 9. A live holder refuses at once; one whose client is gone, or whose beat has
 # stopped, is waited for: it ends by itself, at the latest 30 s after its last beat.
 take_lock() {
-  exec 9>>"$R/run.lock" || return 2
+  # A failed redirection of exec would end the shell.
+  [ -d "$R" ] && [ -w "$R" ] || return 2
+  exec 9>>"$R/run.lock"
   flock -n 9 || {
     read -r holder above _ <"$R/run.holder" || holder=0 above=
     at=0 good=30

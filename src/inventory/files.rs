@@ -244,8 +244,14 @@ impl VarsFiles {
         for ending in ["", ".yml", ".yaml", ".json"] {
             let name = folder.join(format!("{entity}{ending}"));
             let path = self.cwd.join(&name);
-            if !path.exists() {
-                continue;
+            match std::fs::metadata(&path) {
+                Ok(_) => {}
+                // What may not be looked at might be there: leaving it out would change the settings.
+                Err(source) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                    let file = name.display().to_string();
+                    return Err(InventoryError::Read { file, source });
+                }
+                Err(_) => continue,
             }
             if path.is_dir() {
                 self.folder(&name, 0, rule, &mut vars)?;

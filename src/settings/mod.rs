@@ -167,6 +167,10 @@ fn nobody(names: &[String], options: &Options) -> SettingProblem {
 }
 
 #[cfg(test)]
+mod check_tests;
+#[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod values_tests;

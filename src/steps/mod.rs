@@ -20,6 +20,7 @@ pub mod credentials;
 pub mod facts;
 pub mod helm;
 pub mod namespace;
+pub mod objects;
 pub mod observer;
 pub mod paths;
 pub mod preflight;

@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::volume;
+use super::{objects, volume};
 use crate::cluster::facts::Facts;
-use crate::cluster::object::{ListRef, ObjectRef};
 use crate::cluster::readiness::{self, Expected, Readiness};
-use crate::cluster::{tail, values, volume_trouble};
+use crate::cluster::{tail, volume_trouble};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
 use crate::engine::step::{StepError, Verdict};
@@ -34,50 +33,20 @@ impl<'a> Observer<'a> {
         Observer { spec }
     }
 
-    fn stateful_set(&self) -> ObjectRef {
-        ObjectRef::new(
-            "apps/v1",
-            "StatefulSet",
-            &self.spec.namespace,
-            &values::statefulset_name(&self.spec.release),
-        )
-    }
-
-    fn pod(&self) -> ObjectRef {
-        ObjectRef::new(
-            "v1",
-            "Pod",
-            &self.spec.namespace,
-            &values::pod_name(&self.spec.release),
-        )
-    }
-
-    fn class(&self) -> ObjectRef {
-        ObjectRef::cluster(
-            "storage.k8s.io/v1",
-            "StorageClass",
-            &self.spec.storage_class,
-        )
-    }
-
-    fn nodes() -> ListRef {
-        ListRef::builtin("", "nodes", "Node")
-    }
-
     /// True once there is something to wait for.
     pub fn release_is_there(&self, answers: &Answers) -> Result<bool, AnswerError> {
-        Ok(answers.object(&self.stateful_set())?.is_some())
+        Ok(answers.object(&objects::stateful_set(self.spec))?.is_some())
     }
 
     /// The first look: enough to see that all is well.
     pub fn questions(&self) -> Vec<Query> {
         let mut all = volume::questions(self.spec);
         all.push(Query::objects([
-            self.stateful_set(),
-            self.pod(),
-            self.class(),
+            objects::stateful_set(self.spec),
+            objects::pod(self.spec),
+            objects::storage_class(self.spec),
         ]));
-        all.push(Query::lists([Self::nodes()]));
+        all.push(Query::lists([objects::nodes()]));
         all
     }
 
@@ -88,7 +57,10 @@ impl<'a> Observer<'a> {
         {
             return Ok(Vec::new());
         }
-        let (ns, pod) = (quote(&self.spec.namespace), quote(&self.pod().name));
+        let (ns, pod) = (
+            quote(&self.spec.namespace),
+            quote(&objects::pod(self.spec).name),
+        );
         let mut all = vec![
             Query::shell(EVENTS, format!("kc get events -n {ns} -o json")),
             Query::shell(SYSTEM, "kc get pods -n kube-system -o json"),
@@ -102,7 +74,10 @@ impl<'a> Observer<'a> {
                 .and_then(Value::as_array)
                 .is_some_and(|all| all.iter().any(|c| c["restartCount"].as_u64() > Some(0)))
         };
-        if answers.object(&self.pod())?.is_some_and(restarts) {
+        if answers
+            .object(&objects::pod(self.spec))?
+            .is_some_and(restarts)
+        {
             // The previous run's words tell why it crashed; the current one may not have begun.
             all.push(Query::shell(LOGS, format!("kc logs -n {ns} {pod} -c postgresql --tail=15 --previous 2>/dev/null || kc logs -n {ns} {pod} -c postgresql --tail=15")));
         }
@@ -148,7 +123,7 @@ impl<'a> Observer<'a> {
 
     fn expected(&self) -> Expected {
         Expected {
-            statefulset: self.stateful_set().name,
+            statefulset: objects::stateful_set(self.spec).name,
             namespace: self.spec.namespace.clone(),
             image: None,
         }
@@ -187,11 +162,11 @@ impl<'a> Observer<'a> {
         }
         Ok(Facts {
             now: answers.clocks.map(|c| c.node),
-            statefulset: answers.object(&self.stateful_set())?.cloned(),
-            pod: answers.object(&self.pod())?.cloned(),
+            statefulset: answers.object(&objects::stateful_set(self.spec))?.cloned(),
+            pod: answers.object(&objects::pod(self.spec))?.cloned(),
             pvc: volume::claim(answers, self.spec)?.cloned(),
             pv: volume::bound(answers, self.spec)?.cloned(),
-            storage_class: answers.object(&self.class())?.cloned(),
+            storage_class: answers.object(&objects::storage_class(self.spec))?.cloned(),
             events: json(EVENTS),
             provisioner: system
                 .iter()
@@ -207,7 +182,7 @@ impl<'a> Observer<'a> {
                 .cloned()
                 .collect(),
             node: answers
-                .list(&Self::nodes())?
+                .list(&objects::nodes())?
                 .and_then(|n| n.first())
                 .cloned(),
             logs,

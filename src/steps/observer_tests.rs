@@ -2,6 +2,7 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use super::*;
+use crate::cluster::object::ObjectRef;
 use crate::cluster::samples;
 use crate::engine::step::Step as _;
 use crate::steps::ready::Ready;
@@ -15,8 +16,7 @@ fn step() -> Ready {
 
 fn refs() -> (ObjectRef, ObjectRef) {
     let s = step();
-    let o = Observer::new(&s.spec);
-    (o.stateful_set(), o.pod())
+    (objects::stateful_set(&s.spec), objects::pod(&s.spec))
 }
 
 fn sts() -> Value {
@@ -54,7 +54,7 @@ fn with(pod: Option<Value>) -> Given {
         "spec": {"volumeName": "pvc-c1"}, "status": {"phase": "Bound"}});
     let given = Given::nothing(&s.questions())
         .object(&workload, sts())
-        .object(&volume::claim_ref(&s.spec), claim);
+        .object(&objects::claim(&s.spec), claim);
     match pod {
         Some(pod) => given.object(&pod_ref, pod),
         None => given,
@@ -115,6 +115,7 @@ fn never() {
     42 ready: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 4 restarts
       caused by: log: FATAL:  data directory is empty
+      hint: read all that it said: k3s kubectl -n data logs postgresql-0 -c postgresql --previous; mend that (often a value, or an older database in the volume), then run again
     "#);
     let image = json!({"name": "postgresql", "restartCount": 0,
         "state": {"waiting": {"reason": "InvalidImageName", "message": "couldn't parse image"}}});
@@ -157,8 +158,7 @@ fn what_cannot_be_read_is_an_error() {
 fn scripts_quote_names() {
     let mut s = step();
     s.spec.namespace = "it's".into();
-    let given =
-        Given::nothing(&s.questions()).object(&Observer::new(&s.spec).stateful_set(), sts());
+    let given = Given::nothing(&s.questions()).object(&objects::stateful_set(&s.spec), sts());
     let queries = s.follow_up(&given.0).unwrap();
     assert_eq!(
         crate::steps::testing::script(&queries[0]).0,

@@ -11,13 +11,13 @@ use tokio::sync::OnceCell;
 
 use super::facts::Facts;
 use super::release::record::{self, Recorded};
-use super::{paths, storage, volume};
-use crate::cluster::object::{ListRef, ObjectRef};
+use super::{objects, paths, storage, volume};
 use crate::cluster::{manifest, owners, refusals, values};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
 use crate::engine::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
 use crate::error::{Exit, Problem};
+use crate::host::channel::NOT_ROOT;
 use crate::settings::{Arch, Spec};
 
 /// The step's id.
@@ -70,28 +70,7 @@ pub fn arch(answers: &Answers) -> Result<Option<Arch>, AnswerError> {
         .and_then(|(_, m)| Arch::from_uname(m)))
 }
 
-fn nodes() -> ListRef {
-    ListRef::builtin("", "nodes", "Node")
-}
-
 impl Preflight {
-    fn storage_class(&self) -> ObjectRef {
-        ObjectRef::cluster(
-            "storage.k8s.io/v1",
-            "StorageClass",
-            &self.spec.storage_class,
-        )
-    }
-
-    fn stateful_set(&self) -> ObjectRef {
-        ObjectRef::new(
-            "apps/v1",
-            "StatefulSet",
-            &self.spec.namespace,
-            &values::statefulset_name(&self.spec.release),
-        )
-    }
-
     fn machine(&self, facts: &Facts, found: &mut Found) {
         let uname = facts.get("uname").unwrap_or("unknown");
         let (system, machine) = uname.split_once(' ').unwrap_or((uname, ""));
@@ -112,12 +91,7 @@ impl Preflight {
         }
         if facts.get("uid") != Some("0") {
             let what = "commands on the node do not run as root";
-            found.refuse(
-                "preflight.root",
-                Exit::Privilege,
-                what,
-                "log in as root, or leave ansible_become unset (or true) so that sudo is used",
-            );
+            found.refuse("preflight.root", Exit::Privilege, what, NOT_ROOT);
         }
         if facts.get("systemd").is_none() {
             found.warn("preflight.systemd", "the node does not run systemd: Helm does not outlive a lost connection there, and k3s cannot be restarted by monopg", "");
@@ -179,7 +153,7 @@ impl Preflight {
             );
             found.warn("preflight.kubeconfig", &what, &format!("chmod 600 {}, and set write-kubeconfig-mode: \"0600\" in /etc/rancher/k3s/config.yaml", paths::KUBECONFIG));
         }
-        let list = match answers.list(&nodes()) {
+        let list = match answers.list(&objects::nodes()) {
             Ok(list) => list.unwrap_or_default(),
             Err(e) => {
                 let mut p = Problem::new(
@@ -293,7 +267,7 @@ impl Preflight {
         found: &mut Found,
     ) -> Result<(), StepError> {
         let class = &self.spec.storage_class;
-        match answers.object(&self.storage_class())? {
+        match answers.object(&objects::storage_class(&self.spec))? {
             None => found.refuse("preflight.storage_class", Exit::Storage, format!("there is no StorageClass {class}"), "enable k3s' local-storage (remove `disable: local-storage`), or set monopg_storage_class"),
             Some(c) if c["provisioner"] != "rancher.io/local-path" => {
                 let what = format!("StorageClass {class} is provisioned by {}, not by rancher.io/local-path", c["provisioner"].as_str().unwrap_or("nobody"));
@@ -380,11 +354,11 @@ impl Preflight {
 
     /// Images that the kubelet would have to pull: a node without internet cannot, and Bitnami's moved away.
     fn images(&self, answers: &Answers, found: &mut Found) -> Result<(), AnswerError> {
-        let wanted = match answers.object(&self.stateful_set())? {
-            Some(live) => manifest::images(&[(self.stateful_set(), live.clone())]),
+        let wanted = match answers.object(&objects::stateful_set(&self.spec))? {
+            Some(live) => manifest::images(&[(objects::stateful_set(&self.spec), live.clone())]),
             None => self.image.get().cloned().into_iter().collect(),
         };
-        let node = answers.list(&nodes())?.and_then(|all| all.first());
+        let node = answers.list(&objects::nodes())?.and_then(|all| all.first());
         let listed = answers
             .shell
             .get(IMAGES)
@@ -431,15 +405,15 @@ impl Step for Preflight {
     }
 
     fn questions(&self) -> Vec<Query> {
-        let mut lists = vec![nodes()];
+        let mut lists = vec![objects::nodes()];
         lists.extend(owners::types());
         let mut all = vec![
             facts_question(),
             storage::path_question(&self.spec.storage_path),
             record::question(),
             Query::objects([
-                self.storage_class(),
-                self.stateful_set(),
+                objects::storage_class(&self.spec),
+                objects::stateful_set(&self.spec),
                 storage::config_map(),
                 storage::provisioner(),
             ]),
@@ -451,7 +425,7 @@ impl Step for Preflight {
 
     fn follow_up(&self, answers: &Answers) -> Result<Vec<Query>, StepError> {
         let mut more = Vec::new();
-        if answers.list(&nodes()).is_err() {
+        if answers.list(&objects::nodes()).is_err() {
             more.push(Query::shell(K3S, "systemctl is-active k3s | sed 's/^/unit k3s is /'; journalctl -u k3s -n 3 --no-pager -o cat 2>/dev/null; :"));
         } else if let Some(path) = volume::claim(answers, &self.spec)?
             .and_then(|_| volume::path(answers, &self.spec).ok().flatten())
@@ -474,7 +448,7 @@ impl Step for Preflight {
         // The node's status names only some of its images.
         let mut found = Found::default();
         let undeployed = answers
-            .object(&self.stateful_set())
+            .object(&objects::stateful_set(&self.spec))
             .is_ok_and(|s| s.is_none());
         if undeployed || (self.images(answers, &mut found).is_ok() && !found.warnings.is_empty()) {
             more.push(Query::shell(IMAGES, "k3s ctr images ls -q"));
@@ -486,12 +460,17 @@ impl Step for Preflight {
         let mut found = Found::default();
         let facts = Facts::of(answers, FACTS)?;
         self.machine(&facts, &mut found);
+        // Without root nothing else can be read rightly.
+        if facts.get("uid") != Some("0") {
+            found.refusals.retain(|p| p.exit == Exit::Privilege);
+            return Ok(Verdict::Refused(found.refusals).into());
+        }
         self.clock(answers, &mut found);
         if self.cluster(answers, &facts, &mut found)? {
             self.storage_class_and_space(answers, &mut found)?;
             found.refusals.extend(refusals::immutable_settings(
                 &self.spec,
-                answers.object(&self.stateful_set())?,
+                answers.object(&objects::stateful_set(&self.spec))?,
             ));
             self.images(answers, &mut found)?;
             for list in owners::types() {

@@ -60,10 +60,13 @@ fn fine() -> Given {
     Given::nothing(&s.questions())
         .shell(FACTS, MACHINE)
         .shell(storage::PATH, disk(20 * GIB, 100 * GIB))
-        .object(&s.storage_class(), class("rancher.io/local-path"))
+        .object(
+            &objects::storage_class(&s.spec),
+            class("rancher.io/local-path"),
+        )
         .object(&storage::config_map(), json!({"kind": "ConfigMap"}))
         .object(&storage::provisioner(), json!({"kind": "Deployment"}))
-        .list(&nodes(), vec![node()])
+        .list(&objects::nodes(), vec![node()])
 }
 
 /// The same with a database of ours on it.
@@ -77,13 +80,13 @@ fn installed(free: u64, total: u64) -> Given {
     let entry = "entry=pvc-c1_data_data-postgresql-0\n";
     fine()
         .shell(storage::PATH, format!("{entry}{}", disk(free, total)))
-        .object(&s.stateful_set(), sts)
-        .object(&volume::claim_ref(&s.spec), claim())
+        .object(&objects::stateful_set(&s.spec), sts)
+        .object(&objects::claim(&s.spec), claim())
         .list(
-            &volume::volumes(),
+            &objects::volumes(),
             vec![volume_of("/srv/k3s-storage/pvc-c1_data_data-postgresql-0")],
         )
-        .list(&nodes(), vec![node])
+        .list(&objects::nodes(), vec![node])
 }
 
 fn ids(given: &Given) -> Vec<String> {
@@ -146,13 +149,8 @@ fn the_machine() {
     // Nothing was said at all: not "all is well".
     assert_snapshot!(with(""), @r#"
     refused
-    31 preflight.os: the node runs unknown, not Linux
-      hint: k3s and the chart's images need Linux
     22 preflight.root: commands on the node do not run as root
       hint: log in as root, or leave ansible_become unset (or true) so that sudo is used
-    33 preflight.k3s: k3s is not installed on the node
-      hint: install it first (monopg does not do that): https://docs.k3s.io/quick-start
-    warning 31 preflight.systemd: the node does not run systemd: Helm does not outlive a lost connection there, and k3s cannot be restarted by monopg
     "#);
 }
 
@@ -278,7 +276,7 @@ fn a_clock_that_could_not_be_read_is_said() {
 
 #[test]
 fn the_node() {
-    let with = |all: Vec<Value>| fine().list(&nodes(), all).judged(&step());
+    let with = |all: Vec<Value>| fine().list(&objects::nodes(), all).judged(&step());
     assert_snapshot!(with(vec![]), @r#"
     refused
     33 preflight.node: the cluster has no node yet
@@ -302,7 +300,7 @@ fn the_node() {
     let mut unknown = node();
     unknown["status"]["conditions"] = json!([]);
     assert_eq!(
-        ids(&fine().list(&nodes(), vec![unknown])),
+        ids(&fine().list(&objects::nodes(), vec![unknown])),
         ["33 preflight.node"]
     );
 }
@@ -325,11 +323,15 @@ fn versions() {
         } else {
             &[]
         };
-        assert_eq!(ids(&fine().list(&nodes(), vec![node])), want, "{version}");
+        assert_eq!(
+            ids(&fine().list(&objects::nodes(), vec![node])),
+            want,
+            "{version}"
+        );
     }
     let mut old = node();
     old["status"]["nodeInfo"]["kubeletVersion"] = json!("v1.24.17+k3s1");
-    assert_snapshot!(fine().list(&nodes(), vec![old]).judged(&step()), @r#"
+    assert_snapshot!(fine().list(&objects::nodes(), vec![old]).judged(&step()), @r#"
     refused
     31 preflight.version: k3s is v1.24.17+k3s1; the chart needs Kubernetes 1.25 or newer
       hint: upgrade k3s
@@ -339,12 +341,12 @@ fn versions() {
 #[test]
 fn the_storage_class_and_its_provisioner() {
     let s = step();
-    assert_snapshot!(fine().without(&s.storage_class()).judged(&s), @r#"
+    assert_snapshot!(fine().without(&objects::storage_class(&s.spec)).judged(&s), @r#"
     refused
     32 preflight.storage_class: there is no StorageClass local-path
       hint: enable k3s' local-storage (remove `disable: local-storage`), or set monopg_storage_class
     "#);
-    assert_snapshot!(fine().object(&s.storage_class(), class("ebs.csi.aws.com")).judged(&s), @r#"
+    assert_snapshot!(fine().object(&objects::storage_class(&s.spec), class("ebs.csi.aws.com")).judged(&s), @r#"
     refused
     32 preflight.storage_class: StorageClass local-path is provisioned by ebs.csi.aws.com, not by rancher.io/local-path
       hint: set monopg_storage_class to the local-path class
@@ -368,7 +370,7 @@ fn what_is_asked_in_addition() {
     assert_eq!(installed(20 * GIB, 100 * GIB).follow_up(&s), [""; 0]);
     assert_eq!(
         installed(20 * GIB, 100 * GIB)
-            .list(&nodes(), vec![node()])
+            .list(&objects::nodes(), vec![node()])
             .follow_up(&s),
         ["preflight.images"]
     );
@@ -377,7 +379,7 @@ fn what_is_asked_in_addition() {
         ["preflight.used"]
     );
     let mut given = installed(GIB, 80 * GIB).list(
-        &volume::volumes(),
+        &objects::volumes(),
         vec![volume_of("/srv/k3s-storage/it's $(x)")],
     );
     let more = s.follow_up(&given.0).unwrap();
@@ -386,7 +388,7 @@ fn what_is_asked_in_addition() {
         r"timeout 20 du -skx -- '/srv/k3s-storage/it'\''s $(x)'"
     );
     // Without a bound volume there is nothing to count.
-    given = given.list(&volume::volumes(), vec![]);
+    given = given.list(&objects::volumes(), vec![]);
     assert_eq!(given.follow_up(&s), [""; 0]);
 }
 
@@ -410,7 +412,7 @@ fn images_that_are_not_on_the_node() {
     // The chart was not fetched, so nobody knows which image it will be.
     assert_eq!(fine().judged(&step()), "in sync");
     // A release that is there tells its own.
-    let installed = installed(20 * GIB, 100 * GIB).list(&nodes(), vec![node()]);
+    let installed = installed(20 * GIB, 100 * GIB).list(&objects::nodes(), vec![node()]);
     assert_eq!(ids(&installed), ["warning preflight.image"]);
     assert_eq!(
         ids(&installed.shell(IMAGES, "docker.io/bitnami/postgresql:17\n")),
@@ -437,7 +439,7 @@ fn other_owners_and_foreign_state() {
     let flux = json!({"kind": "HelmRelease", "metadata": {"name": "postgresql", "namespace": "data"}, "spec": {}});
     let given = fine()
         .list(&owners::types()[0], vec![flux])
-        .object(&volume::claim_ref(&s.spec), claim());
+        .object(&objects::claim(&s.spec), claim());
     assert_snapshot!(given.judged(&s), @r#"
     refused
     31 preflight.owner: Flux HelmRelease data/postgresql already owns release data/postgresql
@@ -464,7 +466,7 @@ fn other_owners_and_foreign_state() {
 #[test]
 fn a_claim_of_ours_is_no_orphan() {
     let s = step();
-    let given = fine().object(&volume::claim_ref(&s.spec), claim());
+    let given = fine().object(&objects::claim(&s.spec), claim());
     assert_eq!(ids(&given), ["31 preflight.orphan_pvc"]);
     let intent = json!({"schema": 1, "namespace": "data", "release": "postgresql", "run": "r", "revision": 1,
         "inputs": {"chart": "", "chart_version": "", "values": [], "computed": "", "helm": ""}});
@@ -492,7 +494,7 @@ fn several_at_once_and_the_worst_code() {
             disk(GIB, 10 * GIB).replace("inodes_free=100000", "inodes_free=7"),
         )
         .without(&storage::provisioner())
-        .object(&s.storage_class(), class("x"));
+        .object(&objects::storage_class(&s.spec), class("x"));
     assert_eq!(
         ids(&given),
         [
@@ -512,7 +514,7 @@ fn several_at_once_and_the_worst_code() {
     assert_eq!(worst(&given), Exit::Storage);
     let mut unwell = node();
     unwell["status"]["conditions"] = json!([]);
-    given = given.list(&nodes(), vec![unwell]);
+    given = given.list(&objects::nodes(), vec![unwell]);
     assert_eq!(worst(&given), Exit::Cluster);
     assert_eq!(
         worst(&fine().shell(FACTS, MACHINE.replace("x86_64", "riscv64"))),

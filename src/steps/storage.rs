@@ -265,7 +265,8 @@ impl StorageDirectory {
         let started = answers.text(PROVISIONER_START)?;
         let oldest = started
             .split_ascii_whitespace()
-            .filter_map(|t| t.parse::<Timestamp>().ok())
+            // One that is about to go (a deletion time stands before the slash) provisions nothing any more.
+            .filter_map(|t| t.strip_prefix('/')?.parse::<Timestamp>().ok())
             .min();
         Ok(oldest.is_some_and(|t| t < changed))
     }
@@ -348,7 +349,7 @@ impl Step for StorageDirectory {
     fn follow_up(&self, answers: &Answers) -> Result<Vec<Query>, StepError> {
         let s = self.state(answers)?;
         let recent = s.changed_recently(answers).is_some();
-        let script = "kc get pods -n kube-system -l app=local-path-provisioner -o 'jsonpath={.items[*].metadata.creationTimestamp}'";
+        let script = "kc get pods -n kube-system -l app=local-path-provisioner -o 'jsonpath={range .items[*]}{.metadata.deletionTimestamp}/{.metadata.creationTimestamp} {end}'";
         Ok(if recent {
             vec![Query::shell(PROVISIONER_START, script)]
         } else {

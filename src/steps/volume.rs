@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::facts::Facts;
+use super::objects;
 use super::observer::Observer;
 use super::storage;
-use crate::cluster::object::{ListRef, ObjectRef};
+use crate::cluster::object::ObjectRef;
 use crate::cluster::{refusals, values};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::gather::KUBECTL;
@@ -28,35 +29,23 @@ pub struct Volume {
     pub spec: Spec,
 }
 
-/// All volumes of the cluster.
-pub fn volumes() -> ListRef {
-    ListRef::builtin("", "persistentvolumes", "PersistentVolume")
-}
-
-/// The database's claim.
-pub fn claim_ref(spec: &Spec) -> ObjectRef {
-    ObjectRef::new(
-        "v1",
-        "PersistentVolumeClaim",
-        &spec.namespace,
-        &values::pvc_name(&spec.release),
-    )
-}
-
 /// What the volume's judges want to know.
 pub fn questions(spec: &Spec) -> Vec<Query> {
-    vec![Query::objects([claim_ref(spec)]), Query::lists([volumes()])]
+    vec![
+        Query::objects([objects::claim(spec)]),
+        Query::lists([objects::volumes()]),
+    ]
 }
 
 /// The live claim.
 pub fn claim<'a>(answers: &'a Answers, spec: &Spec) -> Result<Option<&'a Value>, AnswerError> {
-    answers.object(&claim_ref(spec))
+    answers.object(&objects::claim(spec))
 }
 
 /// The volumes that name the database's claim, whether or not that claim is still the same one.
 fn claimed<'a>(answers: &'a Answers, spec: &Spec) -> Result<Vec<&'a Value>, AnswerError> {
     let name = values::pvc_name(&spec.release);
-    let all = answers.list(&volumes())?.unwrap_or_default();
+    let all = answers.list(&objects::volumes())?.unwrap_or_default();
     let ours = |v: &&Value| {
         v.pointer("/spec/claimRef/namespace") == Some(&Value::from(spec.namespace.as_str()))
             && v.pointer("/spec/claimRef/name") == Some(&Value::from(name.as_str()))
@@ -94,7 +83,7 @@ fn name(object: &Value) -> &str {
 pub fn refusals(answers: &Answers, spec: &Spec, ours: bool) -> Result<Vec<Problem>, AnswerError> {
     let facts = Facts::of(answers, storage::PATH)?;
     let entries = facts.all("entry");
-    let all = answers.list(&volumes())?.unwrap_or_default();
+    let all = answers.list(&objects::volumes())?.unwrap_or_default();
     let claim = claim(answers, spec)?;
     let mut found = Vec::new();
     if let Some(volume) = bound(answers, spec)? {
@@ -185,7 +174,7 @@ impl Step for Volume {
             return Ok(match observer.judge(answers)? {
                 // The pod is there, so the volume only has to be seen.
                 Verdict::InSync => Verdict::Waiting {
-                    reason: format!("{} is not bound yet", claim_ref(&self.spec)),
+                    reason: format!("{} is not bound yet", objects::claim(&self.spec)),
                 },
                 other => other,
             }

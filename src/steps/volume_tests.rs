@@ -69,11 +69,11 @@ fn not_bound_yet() {
         ]
     );
     assert_snapshot!(given.judged(&step()), @"waiting: the pod of StatefulSet data/postgresql does not exist yet");
-    let claimed = given.object(&claim_ref(&step().spec), claim_of("Pending"));
+    let claimed = given.object(&objects::claim(&step().spec), claim_of("Pending"));
     assert_snapshot!(claimed.judged(&step()), @"waiting: the pod of StatefulSet data/postgresql does not exist yet");
     // A volume that was another claim's of the same name is not ours.
     let old = claimed.clone().list(
-        &volumes(),
+        &objects::volumes(),
         vec![volume_of(
             "c0",
             "pvc-c0",
@@ -84,13 +84,13 @@ fn not_bound_yet() {
     );
     assert!(old.judged(&step()).starts_with("waiting"));
     // Ours, but not bound yet.
-    let pending = claimed.list(&volumes(), vec![ours("Available", "Delete")]);
+    let pending = claimed.list(&objects::volumes(), vec![ours("Available", "Delete")]);
     assert!(pending.judged(&step()).starts_with("waiting"));
 }
 
 #[test]
 fn lost() {
-    let given = released().object(&claim_ref(&step().spec), claim_of("Lost"));
+    let given = released().object(&objects::claim(&step().spec), claim_of("Lost"));
     assert_snapshot!(given.judged(&step()), @r#"
     stuck
     42 volume: the volume of claim data-postgresql-0 is gone
@@ -103,8 +103,8 @@ fn lost() {
 fn the_reclaim_policy() {
     let bound = |policy: &str| {
         released()
-            .object(&claim_ref(&step().spec), claim_of("Bound"))
-            .list(&volumes(), vec![ours("Bound", policy)])
+            .object(&objects::claim(&step().spec), claim_of("Bound"))
+            .list(&objects::volumes(), vec![ours("Bound", policy)])
     };
     assert_eq!(bound("Retain").judged(&step()), "in sync");
     assert_eq!(bound("Retain").follow_up(&step()), [""; 0]);
@@ -120,8 +120,11 @@ fn the_reclaim_policy() {
 
 #[test]
 fn unreadable_volumes_are_not_no_volumes() {
-    let mut given = released().object(&claim_ref(&step().spec), claim_of("Bound"));
-    given.0.lists.insert(volumes(), Err("timeout".into()));
+    let mut given = released().object(&objects::claim(&step().spec), claim_of("Bound"));
+    given
+        .0
+        .lists
+        .insert(objects::volumes(), Err("timeout".into()));
     assert_eq!(
         given.judged(&step()),
         "unreadable: persistentvolumes could not be read: timeout"
@@ -139,9 +142,9 @@ fn refused(
     let spec = step().spec;
     let mut given = Given::nothing(&step().questions())
         .shell(storage::PATH, facts)
-        .list(&volumes(), volumes_);
+        .list(&objects::volumes(), volumes_);
     if let Some(claim) = claim {
-        given = given.object(&claim_ref(&spec), claim);
+        given = given.object(&objects::claim(&spec), claim);
     }
     if workload_there {
         given = given.object(&workload(), json!({"kind": "StatefulSet"}));

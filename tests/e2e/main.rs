@@ -27,22 +27,24 @@ mod sandbox;
 mod snapshot;
 mod world;
 
+use std::collections::VecDeque;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use check::{Check, Fail};
-use world::World;
+use world::{Draw, World};
 
 /// A named proof.
 pub struct Case {
     /// As `secret value`; the group's name stands before it.
     pub name: String,
     /// The proof.
-    pub run: Box<dyn Fn(&World) -> Check>,
+    pub run: Box<dyn Fn(&World) -> Check + Send>,
 }
 
 impl Case {
-    fn new(name: impl Into<String>, run: impl Fn(&World) -> Check + 'static) -> Case {
+    fn new(name: impl Into<String>, run: impl Fn(&World) -> Check + Send + 'static) -> Case {
         Case {
             name: name.into(),
             run: Box::new(run),
@@ -91,46 +93,126 @@ fn main() -> ExitCode {
         "seed {seed} (again: MONOPG_SEED={seed}){}",
         if all { ", whole matrices" } else { "" }
     );
-    let world = match World::new(all, seed) {
-        Ok(world) => world,
-        Err(Fail(why)) => {
-            // A test that cannot run is a failure.
-            println!("the node is not there: {why}\n\ntest result: FAILED. 0 passed; 1 failed");
-            return ExitCode::FAILURE;
+    let draw = Draw { all, seed };
+    let mut tally = Tally::default();
+    let mut queue = VecDeque::new();
+    let mut last = VecDeque::new();
+    for mut group in cases::groups(&|name, matrix, n| draw.sample(name, matrix, n)) {
+        let before = group.cases.len();
+        group.cases.retain(|c| {
+            let name = format!("{}: {}", group.name, c.name);
+            words.is_empty() || words.iter().any(|w| name.contains(w.as_str()))
+        });
+        tally.left_out += before - group.cases.len();
+        if !group.cases.is_empty() {
+            // It searches what all the others printed.
+            let queue = if group.name == "canary" {
+                &mut last
+            } else {
+                &mut queue
+            };
+            queue.push_back(group);
         }
-    };
-    let (mut passed, mut failed, mut left_out) = (0, Vec::new(), 0);
-    for group in cases::groups(&|name, matrix, n| world.sample(name, matrix, n)) {
-        let chosen: Vec<&Case> = group
-            .cases
-            .iter()
-            .filter(|c| {
-                let name = format!("{}: {}", group.name, c.name);
-                words.is_empty() || words.iter().any(|w| name.contains(w.as_str()))
-            })
-            .collect();
-        left_out += group.cases.len() - chosen.len();
-        if chosen.is_empty() {
-            continue;
+    }
+    if queue.is_empty() && last.is_empty() {
+        println!(
+            "no case has such a name; --list shows them\n\ntest result: FAILED. 0 passed; 1 failed"
+        );
+        return ExitCode::FAILURE;
+    }
+    let folder = std::env::temp_dir().join(format!("monopg-e2e-{}", std::process::id()));
+    let jobs: usize = std::env::var("MONOPG_E2E_JOBS")
+        .ok()
+        .and_then(|j| j.parse().ok())
+        .unwrap_or(2);
+    let shared = (Mutex::new(queue), Mutex::new(tally));
+    std::thread::scope(|scope| {
+        for number in 1..=jobs {
+            let (shared, folder) = (&shared, &folder);
+            scope.spawn(move || work(shared, draw, number, folder));
         }
+    });
+    let (_, tally) = shared;
+    let shared = (Mutex::new(last), tally);
+    work(&shared, draw, 1, &folder);
+    if std::env::var_os("MONOPG_E2E_KEEP").is_none() {
+        // Test data only; what failed has been printed.
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    let tally = shared.1.into_inner().unwrap_or_default();
+    if !tally.failed.is_empty() {
+        println!("\nfailures:");
+        for name in &tally.failed {
+            println!("    {name}");
+        }
+    }
+    let good = tally.failed.is_empty() && tally.passed > 0;
+    println!(
+        "\ntest result: {}. {} passed; {} failed; 0 ignored; {} filtered out; seed {seed}; finished in {:.0} s",
+        if good { "ok" } else { "FAILED" },
+        tally.passed,
+        tally.failed.len(),
+        tally.left_out,
+        start.elapsed().as_secs_f32()
+    );
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// How it went.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: Vec<String>,
+    left_out: usize,
+}
+
+/// Works on a node of its own until no group is left. Most of a case is waiting, so two nodes side by
+/// side take little more than half of the time.
+fn work(
+    shared: &(Mutex<VecDeque<Group>>, Mutex<Tally>),
+    draw: Draw,
+    number: usize,
+    folder: &std::path::Path,
+) {
+    let mut world: Option<Result<World, String>> = None;
+    loop {
+        let group = match shared.0.lock() {
+            Ok(mut queue) => queue.pop_front(),
+            Err(_) => None,
+        };
+        let Some(group) = group else { return };
+        let world = world.get_or_insert_with(|| World::new(draw, number, folder).map_err(|f| f.0));
         let begin = Instant::now();
-        let ready = (group.setup)(&world);
+        let ready = match world {
+            Ok(world) => (group.setup)(world).map_err(|f| f.0),
+            Err(why) => Err(format!("there is no node: {why}")),
+        };
         eprintln!(
             "{}: set up in {:.0} s",
             group.name,
             begin.elapsed().as_secs_f32()
         );
-        for case in chosen {
+        for case in &group.cases {
             let name = format!("{}: {}", group.name, case.name);
             let begin = Instant::now();
-            let result = match &ready {
-                Ok(()) => (case.run)(&world),
-                Err(Fail(why)) => Err(Fail(format!("the node could not be set up: {why}"))),
+            let result = match (&ready, &*world) {
+                (Ok(()), Ok(world)) => (case.run)(world),
+                // A test that cannot run is a failure.
+                (Err(why), _) | (_, Err(why)) => {
+                    Err(Fail(format!("the node could not be set up: {why}")))
+                }
             };
             let took = begin.elapsed().as_secs_f32();
+            let Ok(mut tally) = shared.1.lock() else {
+                return;
+            };
             match result {
                 Ok(()) => {
-                    passed += 1;
+                    tally.passed += 1;
                     println!("test {name} ... ok ({took:.1} s)");
                 }
                 Err(Fail(why)) => {
@@ -138,31 +220,9 @@ fn main() -> ExitCode {
                         "test {name} ... FAILED ({took:.1} s)\n    {}",
                         why.replace('\n', "\n    ")
                     );
-                    failed.push(name);
+                    tally.failed.push(name);
                 }
             }
         }
-    }
-    if !failed.is_empty() {
-        println!("\nfailures:");
-        for name in &failed {
-            println!("    {name}");
-        }
-    }
-    let nothing = passed == 0 && failed.is_empty();
-    let good = failed.is_empty() && !nothing;
-    println!(
-        "\ntest result: {}. {passed} passed; {} failed; 0 ignored; {left_out} filtered out; seed {seed}; finished in {:.0} s",
-        if good { "ok" } else { "FAILED" },
-        failed.len(),
-        start.elapsed().as_secs_f32()
-    );
-    if nothing {
-        println!("no case has such a name; --list shows them");
-    }
-    if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     }
 }

@@ -15,6 +15,9 @@ use crate::world::World;
 /// No run of the tests may take longer: a hang is a failure, not a wait.
 const LIMIT: Duration = Duration::from_secs(420);
 
+/// Who runs monopg, as its environment says.
+pub const USER: &str = "e2e-tester";
+
 /// What a run said.
 pub struct Outcome {
     /// The exit code; `None` if a signal ended it.
@@ -151,6 +154,7 @@ impl<'a> Monopg<'a> {
             .arg(format!("@{}", secrets.display()))
             .env_clear()
             .env("HOME", &world.home)
+            .env("USER", USER)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .current_dir(&world.home)
             .stdin(Stdio::null())

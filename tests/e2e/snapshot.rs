@@ -44,7 +44,7 @@ find $roots -xdev \
   \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /var/log -o -path /var/cache \
      -o -path /var/lib/systemd -o -path /var/lib/sudo -o -path /var/lib/cni -o -path /var/lib/rancher/k3s/agent -o -path /var/lib/rancher/k3s/server/db \
      -o -path /var/lib/kubelet -o -path /var/lib/containerd -o -path /var/lib/dbus -o -path /usr/local/lib/sandbox \
-     -o -path '@STORAGE@/*/*' -o -path '/tmp/systemd-private-*' -o -path '/var/tmp/systemd-private-*' \) -prune \
+     -o -path '@STORAGE@/*/*' -o -path '/tmp/systemd-private-*' -o -path '/tmp/runc-process*' -o -path '/var/tmp/systemd-private-*' \) -prune \
   -o -printf '%p\t%y %m %U:%G %l\t%s %T@ %i\n'
 echo '@NEXT@'
 for d in /etc /usr/local/bin /usr/local/sbin /opt /var/lib/monopg; do [ ! -d $d ] || find $d -xdev -type f -print0; done | xargs -0r sha256sum --

@@ -67,10 +67,10 @@ pub struct World {
     pub chart: Archive,
     /// Helm archives by major version.
     pub helm: BTreeMap<u8, Archive>,
-    /// Whole matrices instead of a sample.
-    pub all: bool,
-    /// What the sample is drawn from.
-    pub seed: u64,
+    /// The sample.
+    pub draw: Draw,
+    /// What every run of monopg printed, on all nodes.
+    pub outputs: PathBuf,
     /// The passwords: canaries, unlike anything else.
     pub admin_password: String,
     /// The application's.
@@ -80,13 +80,13 @@ pub struct World {
 
 impl World {
     /// Boots the node and makes the archives.
-    pub fn new(all: bool, seed: u64) -> Check<World> {
+    pub fn new(draw: Draw, number: usize, parent: &Path) -> Check<World> {
         let checkout = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let node = Sandbox::up(&checkout, "e2e")?;
-        let folder = std::env::temp_dir().join(format!("monopg-e2e-{}", std::process::id()));
+        let node = Sandbox::up(&checkout, &format!("e2e{number}"))?;
+        let (outputs, folder) = (parent.join("outputs"), parent.join(number.to_string()));
         let home = folder.join("home");
         std::fs::create_dir_all(&home)?;
-        std::fs::create_dir_all(folder.join("outputs"))?;
+        std::fs::create_dir_all(&outputs)?;
 
         let out = Command::new(checkout.join("scripts/lib/chart"))
             .arg(folder.join("chart"))
@@ -122,7 +122,7 @@ impl World {
         let secret = |what: &str| {
             format!(
                 "canary-{}",
-                &sha256(format!("{what} {seed}").as_bytes())[..24]
+                &sha256(format!("{what} {}", draw.seed).as_bytes())[..24]
             )
         };
         Ok(World {
@@ -132,8 +132,8 @@ impl World {
             folder,
             chart,
             helm,
-            all,
-            seed,
+            draw,
+            outputs,
             admin_password: secret("admin"),
             user_password: secret("user"),
             counter: Cell::new(0),
@@ -208,30 +208,9 @@ impl World {
     pub fn record(&self, stdout: &str, stderr: &str) -> Check {
         self.counter.set(self.counter.get() + 1);
         let file = self
-            .folder
-            .join("outputs")
-            .join(self.counter.get().to_string());
+            .outputs
+            .join(format!("{}-{}", self.node.name, self.counter.get()));
         Ok(std::fs::write(file, format!("{stdout}\n{stderr}"))?)
-    }
-
-    /// A number below `limit`, drawn from the seed and a name: repeatable, whatever ran before.
-    pub fn draw(&self, name: &str, limit: u64) -> u64 {
-        let hash = Sha256::digest(format!("{} {name}", self.seed).as_bytes());
-        let mut eight = [0; 8];
-        eight.copy_from_slice(&hash[..8]);
-        u64::from_be_bytes(eight) % limit.max(1)
-    }
-
-    /// The whole of a matrix with --all, else `n` of it by the seed, in the matrix' order.
-    pub fn sample<T: Clone>(&self, name: &str, matrix: &[T], n: usize) -> Vec<T> {
-        if self.all || n >= matrix.len() {
-            return matrix.to_vec();
-        }
-        let mut order: Vec<usize> = (0..matrix.len()).collect();
-        order.sort_by_key(|i| self.draw(&format!("{name} {i}"), u64::MAX));
-        order.truncate(n);
-        order.sort_unstable();
-        order.into_iter().map(|i| matrix[i].clone()).collect()
     }
 
     /// The name of the Secret that the StatefulSet refers to.
@@ -268,11 +247,33 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        // Test data only; what failed has been printed.
-        if std::env::var_os("MONOPG_E2E_KEEP").is_none() {
-            let _ = std::fs::remove_dir_all(&self.folder);
+/// What is drawn from matrices that are too long for every day.
+#[derive(Clone, Copy)]
+pub struct Draw {
+    /// Everything instead of a sample.
+    pub all: bool,
+    /// What the sample follows from.
+    pub seed: u64,
+}
+
+impl Draw {
+    /// A number below `limit`, drawn from the seed and a name: repeatable, whatever ran before.
+    pub fn number(&self, name: &str, limit: u64) -> u64 {
+        let hash = Sha256::digest(format!("{} {name}", self.seed).as_bytes());
+        let mut eight = [0; 8];
+        eight.copy_from_slice(&hash[..8]);
+        u64::from_be_bytes(eight) % limit.max(1)
+    }
+
+    /// The whole of a matrix, or `n` of it, in the matrix' order.
+    pub fn sample<T: Clone>(&self, name: &str, matrix: &[T], n: usize) -> Vec<T> {
+        if self.all || n >= matrix.len() {
+            return matrix.to_vec();
         }
+        let mut order: Vec<usize> = (0..matrix.len()).collect();
+        order.sort_by_key(|i| self.number(&format!("{name} {i}"), u64::MAX));
+        order.truncate(n);
+        order.sort_unstable();
+        order.into_iter().map(|i| matrix[i].clone()).collect()
     }
 }

@@ -1,4 +1,5 @@
 //! An OpenSSH server of the test's own: own port, own keys, own files, gone when dropped.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test's own server")]
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -24,11 +24,14 @@ ADMIN_PASSWORD=sandbox-admin
 # digest TEXT... : 12 hex digits of the arguments' sha256.
 digest() { printf '%s\0' "$@" | sha256sum | cut -c1-12; }
 
-# digest_of PATH... : 12 hex digits of files and folders (names, modes, contents, link targets).
+# digest_of PATH... : 12 hex digits of files and folders: names, contents, whether they run, link targets.
+# Not the whole mode: it depends on the umask of the checkout.
 digest_of() {
     local p
     for p in "$@"; do
-        (cd "$(dirname "$p")" && find "$(basename "$p")" \( -type f -printf '%p %m ' -exec sha256sum {} \; \) -o \( -type l -printf '%p %l\n' \) | LC_ALL=C sort)
+        (cd "$(dirname "$p")" && find "$(basename "$p")" \
+            \( -type f -perm /111 -printf '%p runs\n' \) , \( -type f -exec sha256sum {} + \) , \( -type l -printf '%p %l\n' \) |
+            LC_ALL=C sort)
     done | sha256sum | cut -c1-12
 }
 

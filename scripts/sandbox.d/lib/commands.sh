@@ -221,7 +221,7 @@ cmd_prune() {
         case $used in *"$p"*) ;; *) rm -rf --one-file-system "$p" ;; esac
     done
     exec 8>&-
-    for name in pause kube kubectl netpol local-path coredns helm3 helm4; do
+    for name in pause kube kubectl netpol local-path coredns; do
         build_all program $name
         for p in "$CACHE/programs/$name"-*; do [ "$p" = "$REPLY" ] || rm -f "$p"; done
     done

@@ -21,7 +21,7 @@ use crate::error::{Exit, Problem};
 use crate::host::channel::quote;
 use crate::host::{Command, Upload};
 use crate::secrets::Secret;
-use crate::steps::paths;
+use crate::steps::{objects, paths};
 
 /// The release as Helm keeps it now.
 pub struct Current {
@@ -61,7 +61,11 @@ impl Release {
             }
         }
         let values = self.upload_values(ctx).await?;
-        if ctx.answers.object(&self.stateful_set())?.is_some() {
+        if ctx
+            .answers
+            .object(&objects::stateful_set(&self.spec))?
+            .is_some()
+        {
             self.refuse_immutable(ctx, &values).await?;
         }
         self.write_intent(ctx, next_revision(latest.as_ref()))
@@ -168,19 +172,18 @@ impl Release {
             ));
         }
         let rendered = helm::parse(&out.text(), &self.spec.namespace)?;
-        let live = ctx.answers.object(&self.stateful_set())?;
+        let live = ctx.answers.object(&objects::stateful_set(&self.spec))?;
         let mut problem = Problem::new(
             "release.immutable",
             Exit::Refused,
             format!(
                 "{} would have to change where it cannot",
-                self.stateful_set()
+                objects::stateful_set(&self.spec)
             ),
         );
-        for (object, wanted) in rendered
-            .iter()
-            .filter(|(o, _)| o.kind == "StatefulSet" && o.name == self.stateful_set().name)
-        {
+        for (object, wanted) in rendered.iter().filter(|(o, _)| {
+            o.kind == "StatefulSet" && o.name == objects::stateful_set(&self.spec).name
+        }) {
             for d in drift::compare(object, wanted, live)
                 .iter()
                 .filter(|d| d.is_immutable())

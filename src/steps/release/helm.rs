@@ -25,13 +25,12 @@ pub const ENVIRONMENT: &str = "export HOME=/run/monopg/helm KUBECONFIG=/etc/ranc
 HELM_CACHE_HOME=/run/monopg/helm/cache HELM_CONFIG_HOME=/run/monopg/helm/config HELM_DATA_HOME=/run/monopg/helm/data; \
 mkdir -p -m 0700 /run/monopg/helm\n";
 
-/// The unit's script: Helm under its own lock, its result written by the unit itself. Whoever looks whether a unit is
-/// at work holds the lock for a moment, so a lock that is held is tried again for some seconds.
+/// The unit's script: Helm under its own lock, its result written by the unit itself.
+/// It waits for the lock for a moment: whoever asks whether it is free holds it for that moment.
 fn unit(run: &str, arguments: &[String]) -> String {
     let words: Vec<String> = arguments.iter().map(|a| quote(a)).collect();
     format!(
-        "umask 077\nexec 8>>{RUN}/helm.lock\ni=0\n\
-         until flock -n 8; do i=$((i+1)); [ $i -lt 30 ] || exit 75; sleep 0.1; done\n{ENVIRONMENT}{} >{RUN}/helm-{run}.log 2>&1 8>&-\n\
+        "umask 077\nexec 8>>{RUN}/helm.lock\nflock -w 10 8 || exit 75\n{ENVIRONMENT}{} >{RUN}/helm-{run}.log 2>&1 8>&-\n\
          r=$?\nprintf '{{\"run\":\"{run}\",\"status\":%s}}\\n' $r >{RESULT}.new && sync {RESULT}.new && mv -f {RESULT}.new {RESULT} && sync {HOME}\nexit $r\n",
         words.join(" "),
         RUN = paths::RUN,

@@ -15,8 +15,7 @@ use serde_json::Value;
 
 use self::plan::Plan;
 use self::record::{Inputs, Recorded};
-use super::paths;
-use crate::cluster::object::ObjectRef;
+use super::{objects, paths};
 use crate::cluster::values;
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
@@ -61,15 +60,6 @@ impl Release {
     fn computed(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(&values::computed(&self.spec, &self.spec.extra_deploy))
             .unwrap_or_default()
-    }
-
-    fn stateful_set(&self) -> ObjectRef {
-        ObjectRef::new(
-            "apps/v1",
-            "StatefulSet",
-            &self.spec.namespace,
-            &values::statefulset_name(&self.spec.release),
-        )
     }
 
     /// Helm's Secrets by their labels: a table, because the objects would bring all payloads along.
@@ -168,7 +158,7 @@ impl Step for Release {
                     path: paths::OBJECTS.into(),
                 },
             },
-            Query::objects([self.stateful_set()]),
+            Query::objects([objects::stateful_set(&self.spec)]),
         ]
     }
 
@@ -199,7 +189,9 @@ impl Step for Release {
                 reason: "Helm, started by an earlier run, is still at work".into(),
             },
             Plan::Upgrade { items, .. } => {
-                let running = answers.object(&self.stateful_set())?.is_some();
+                let running = answers
+                    .object(&objects::stateful_set(&self.spec))?
+                    .is_some();
                 Verdict::Drift(Changes::new(
                     items,
                     if running {

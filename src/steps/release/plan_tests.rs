@@ -6,6 +6,7 @@ use serde_json::json;
 use super::record::{Intent, Record, SCHEMA, Seen, UnitResult, helm_secrets, object_list};
 use super::*;
 use crate::cluster::digest::digest;
+use crate::cluster::object::ObjectRef;
 use crate::cluster::samples;
 use crate::settings::ValuesFile;
 use crate::steps::testing::Given;
@@ -116,7 +117,7 @@ fn with(mut live: Vec<Value>, secrets: &[(u64, &str)]) -> Given {
         .shell(RECORD, recorded(Some(&record(3)), None, None))
         .found(live);
     match sts {
-        Some(sts) => given.object(&step().stateful_set(), sts),
+        Some(sts) => given.object(&objects::stateful_set(&step().spec), sts),
         None => given,
     }
 }

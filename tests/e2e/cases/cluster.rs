@@ -72,6 +72,13 @@ fn broken(world: &World, spoil: &str, mend: &str, word: &str) -> Check {
         std::time::Duration::from_secs(90),
         "k3s kubectl --cache-dir=/run/e2e-cache get --raw /readyz",
     )?;
+    // A node that was not heard of for a while is "not ready" for a moment.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    world.node.until(
+        "the node is ready again",
+        std::time::Duration::from_secs(90),
+        "k3s kubectl --cache-dir=/run/e2e-cache wait --for=condition=Ready node --all --timeout=1s",
+    )?;
     world.database().await_ready()?;
     result?;
     world.apply(&world.inventory())?.expect_changed(false)?;

@@ -64,9 +64,9 @@ fn mends(world: &World, inventory: &crate::inventory::Inventory) -> Check {
             plan.diff()
         );
         world.apply(inventory)?.expect_changed(true).during(what)?;
-        let live = world.node.kubectl(&format!(
-            "get service/postgresql networkpolicy -n {NAMESPACE} -o json"
-        ))?;
+        let live = world
+            .node
+            .kubectl(&format!("get service,networkpolicy -n {NAMESPACE} -o json"))?;
         ensure!(
             !live.contains("0.0.0.0/0") && !live.contains("192.0.2.1"),
             "what was added by hand is still there"

@@ -53,10 +53,10 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         world.database().mark("blow")
     };
     vec![
-        group("kill (bare)", nothing, Blow::Kill, false, 3),
-        group("kill (spoiled)", install, Blow::Kill, true, 3),
-        group("power cut (bare)", nothing, Blow::PowerCut, false, 2),
-        group("power cut (spoiled)", install, Blow::PowerCut, true, 2),
+        group("kill (bare)", nothing, Blow::Kill, false, 2),
+        group("kill (spoiled)", install, Blow::Kill, true, 2),
+        group("power cut (bare)", nothing, Blow::PowerCut, false, 1),
+        group("power cut (spoiled)", install, Blow::PowerCut, true, 1),
     ]
 }
 
@@ -100,7 +100,7 @@ fn case(world: &World, blow: Blow, installed: bool, step: &str) -> Check {
     let mut run = Monopg::new(world, "apply", &inventory)?.events()?;
     ensure!(run.until_step(step)?, "the run ended before {step} began");
     // Some time into the step; a step that is over sooner is a blow in the next one.
-    let delay = Duration::from_millis(world.draw(&format!("{step} {installed}"), 3000));
+    let delay = Duration::from_millis(world.draw.number(&format!("{step} {installed}"), 3000));
     let begun = Instant::now();
     std::thread::sleep(delay);
     match blow {

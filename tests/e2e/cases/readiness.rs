@@ -86,7 +86,7 @@ fn unschedulable(world: &World) -> Check {
         world,
         &json!({"primary": {"nodeSelector": {"nowhere": "true"}}}),
     )?;
-    early(world, &inventory, &["nschedulable"])
+    early(world, &inventory, &["cannot be scheduled", "nodeSelector"])
 }
 
 fn mended(world: &World) -> Check {

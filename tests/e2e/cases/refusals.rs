@@ -115,8 +115,8 @@ pub fn installed() -> Group {
             Case::new("monopg's record is lost", |w| {
                 with_state(
                     w,
-                    "mv /var/lib/monopg/state.json /srv/state.json",
-                    "mv /srv/state.json /var/lib/monopg/state.json",
+                    "mv /var/lib/monopg /srv/monopg.away",
+                    "mv /srv/monopg.away /var/lib/monopg",
                     &w.inventory(),
                     &[RELEASE],
                 )
@@ -255,11 +255,11 @@ fn foreign_release(world: &World) -> Check {
         .node
         .run_with("tar -xzf - -C /run linux-amd64/helm", &helm)?;
     world.node.run_with("cat >/run/e2e-chart.tgz", &chart)?;
-    let env = "export KUBECONFIG=/etc/rancher/k3s/k3s.yaml HELM_CACHE_HOME=/run/e2e-helm HELM_CONFIG_HOME=/run/e2e-helm HELM_DATA_HOME=/run/e2e-helm;";
+    let env = "export HOME=/run/e2e-helm KUBECONFIG=/etc/rancher/k3s/k3s.yaml HELM_CACHE_HOME=/run/e2e-helm HELM_CONFIG_HOME=/run/e2e-helm HELM_DATA_HOME=/run/e2e-helm;";
     with_state(
         world,
         &format!(
-            "{env} /run/linux-amd64/helm install {RELEASE} /run/e2e-chart.tgz -n {NAMESPACE} --set auth.postgresPassword=theirs,image.repository=bitnamilegacy/postgresql"
+            "{env} /run/linux-amd64/helm install {RELEASE} /run/e2e-chart.tgz -n {NAMESPACE} --set auth.postgresPassword=theirs,image.repository=bitnamilegacy/postgresql --wait --timeout 120s && sleep 5"
         ),
         &format!(
             "{env} /run/linux-amd64/helm uninstall {RELEASE} -n {NAMESPACE} --wait && {KUBECTL} delete pvc --all -n {NAMESPACE}"

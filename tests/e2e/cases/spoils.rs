@@ -317,7 +317,7 @@ const SPOILS: &[Spoil] = &[
         spoil: |w| {
             w.node
                 .run(&format!(
-                    "export KUBECONFIG=/etc/rancher/k3s/k3s.yaml HELM_CACHE_HOME=/run/e2e-helm HELM_CONFIG_HOME=/run/e2e-helm HELM_DATA_HOME=/run/e2e-helm; \
+                    "export HOME=/run/e2e-helm KUBECONFIG=/etc/rancher/k3s/k3s.yaml HELM_CACHE_HOME=/run/e2e-helm HELM_CONFIG_HOME=/run/e2e-helm HELM_DATA_HOME=/run/e2e-helm; \
                      h=$(ls /var/lib/monopg/helm/*/helm); c=$(find /var/lib/monopg -name '*.tgz' | head -1); \
                      $h upgrade {RELEASE} $c -n {NAMESPACE} --reuse-values --set primary.service.annotations.spoiled=yes"
                 ))

@@ -1,0 +1,276 @@
+use std::time::Duration;
+
+use super::tests::{env, world};
+use super::*;
+use crate::secrets::Secret;
+
+#[test]
+fn credentials_are_checked_without_ever_being_shown() {
+    let mut all = String::new();
+    for (credentials, user) in [
+        ("", ""),
+        ("canary-7f3a", ""),
+        ("[canary-7f3a]", ""),
+        ("{}", ""),
+        ("{postgres-password: ''}", ""),
+        ("{postgres-password: 123456}", ""),
+        ("{postgres-password: [canary-7f3a]}", ""),
+        ("{postgres-pasword: canary-7f3a}", ""),
+        ("{postgres-password: \"canary-7f3a\\n\"}", ""),
+        (
+            "{postgres-password: canary-7f3a, password: canary-7f3a}",
+            "",
+        ),
+        ("{postgres-password: canary-7f3a}", "app"),
+        ("{postgres-password: '{{ canary-7f3a }}'}", ""),
+        ("{postgres-password: !vault canary-7f3a}", ""),
+        ("{postgres-password: !other canary-7f3a}", ""),
+    ] {
+        let world = world(&[
+            ("monopg_credentials", credentials),
+            ("monopg_username", user),
+        ]);
+        all += &format!("{}\n", world.errors());
+    }
+    insta::assert_snapshot!(all, @r#"
+    one problem in the settings
+    monopg_credentials: is required and has no value (host node1)
+      hint: for example monopg_credentials: {postgres-password: …, password: …}
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: must be a mapping of passwords, not text (host node1)
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: must be a mapping of passwords, not a list (host node1)
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `postgres-password` is missing (host node1)
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `postgres-password` is empty (host node1)
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `postgres-password` must be text, not an integer (host node1)
+      hint: quote it
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `postgres-password` must be text, not a list (host node1)
+      hint: quote it
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: the key `postgres-pasword` is unknown (host node1)
+      hint: did you mean `postgres-password`?
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `postgres-password` has a line break or another control character in it (host node1)
+      hint: a file with a line break at its end is the usual reason
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `password` is given, but there is no monopg_username (host node1)
+      hint: the administrator's password is `postgres-password`
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `password` is missing (host node1)
+      hint: it is the password of monopg_username
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: holds a template, which monopg does not render yet (host node1)
+      hint: write the value itself, or give it with -e
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: is encrypted with Ansible Vault, which monopg does not read yet (host node1)
+      hint: give it with -e @FILE, decrypted
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: the tag !other is not known (host node1)
+      hint: remove it
+    "#);
+    let unsafe_text = world(&[("monopg_credentials", "{postgres-password: !unsafe '{{x}}'}")]);
+    assert!(unsafe_text.host().spec.credentials["postgres-password"].same_as(b"{{x}}"));
+}
+
+#[test]
+fn connection_variables_flags_and_environment() {
+    let text = |vars: &[(&str, &str)], change: &dyn Fn(&mut Options)| {
+        let mut world = world(vars);
+        world.options.env = env(&[("HOME", "/home/me")]);
+        change(&mut world.options);
+        let c = world.host().connection;
+        let b = c.become_root;
+        let secret = |s: &Option<Secret>| s.as_ref().map(|s| s.expose_str().unwrap().to_owned());
+        format!(
+            "{:?} {}@{}:{} key={} pw={:?} args={:?} t={} become={} pw={:?} {} {:?}",
+            c.via,
+            c.user.unwrap_or_default(),
+            c.address,
+            c.port.unwrap_or_default(),
+            c.private_key.unwrap_or_default().display(),
+            secret(&c.password),
+            c.ssh_args,
+            c.timeout.as_secs(),
+            b.enabled,
+            secret(&b.password),
+            b.exe,
+            b.flags,
+        )
+    };
+    let none = |_: &mut Options| {};
+    let all = [
+        text(&[], &none),
+        text(
+            &[
+                ("ansible_host", "a"),
+                ("ansible_ssh_host", "legacy"),
+                ("ansible_port", "22"),
+                ("ansible_ssh_port", "'2222'"),
+                ("ansible_user", "me"),
+                ("ansible_ssh_private_key_file", "~/.ssh/k"),
+                ("ansible_private_key_file", "first"),
+                ("ansible_password", "one"),
+                ("ansible_ssh_password", "three"),
+                (
+                    "ansible_ssh_common_args",
+                    "-o 'UserKnownHostsFile=/a b' -J jump",
+                ),
+                ("ansible_ssh_extra_args", "-p 1"),
+                ("ansible_ssh_timeout", "30"),
+                ("ansible_connection", "smart"),
+                ("ansible_become_pass", "two"),
+                ("ansible_become_exe", "/opt/sudo"),
+                ("ansible_become_flags", "-H"),
+                ("ansible_host_key_checking", "no"),
+            ],
+            &|o| {
+                o.user = Some("flag".into());
+                o.timeout = Some(Duration::from_secs(5));
+                o.become_password = Some(Secret::from("typed"));
+                o.private_key = Some("flag".into());
+            },
+        ),
+        text(
+            &[("ansible_become", "false"), ("ansible_become_method", "su")],
+            &none,
+        ),
+        text(&[("ansible_become", "'no'")], &|o| o.become_root = true),
+        text(&[("ansible_connection", "local")], &none),
+        text(&[], &|o| {
+            o.user = Some("flag".into());
+            o.timeout = Some(Duration::from_secs(5));
+            o.become_password = Some(Secret::from("typed"));
+            o.private_key = Some("~/flag".into());
+        }),
+        text(&[], &|o| {
+            o.env = env(&[
+                ("ANSIBLE_REMOTE_USER", "env"),
+                ("ANSIBLE_REMOTE_PORT", "2200"),
+                ("ANSIBLE_TIMEOUT", "7"),
+                ("ANSIBLE_BECOME", "false"),
+                ("ANSIBLE_BECOME_PASS", "envpw"),
+                ("ANSIBLE_PRIVATE_KEY_FILE", "/k"),
+                ("ANSIBLE_HOST_KEY_CHECKING", "False"),
+                ("ANSIBLE_SSH_ARGS", "-C"),
+            ]);
+        }),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    Ssh @node1:0 key= pw=None args=[] t=10 become=true pw=None sudo None
+    Ssh me@legacy:2222 key=/home/me/.ssh/k pw=Some("three") args=["-o", "UserKnownHostsFile=/a b", "-J", "jump", "-p", "1", "-o", "StrictHostKeyChecking=no"] t=30 become=true pw=Some("two") /opt/sudo Some("-H")
+    Ssh @node1:0 key= pw=None args=[] t=10 become=false pw=None sudo None
+    Ssh @node1:0 key= pw=None args=[] t=10 become=true pw=None sudo None
+    Local @node1:0 key= pw=None args=[] t=10 become=true pw=None sudo None
+    Ssh flag@node1:0 key=/home/me/flag pw=None args=[] t=5 become=true pw=Some("typed") sudo None
+    Ssh env@node1:2200 key=/k pw=None args=["-C", "-o", "StrictHostKeyChecking=no"] t=7 become=false pw=Some("envpw") sudo None
+    "#);
+    let mut bad = world(&[
+        ("ansible_port", "70000"),
+        ("ansible_password", "123"),
+        ("ansible_ssh_args", "\"'x\""),
+    ]);
+    bad.options.env = env(&[("ANSIBLE_TIMEOUT", "soon"), ("ANSIBLE_BECOME", "perhaps")]);
+    insta::assert_snapshot!(bad.errors(), @r#"
+    5 problems in the settings
+    group_vars/pg.yml:9: ansible_port: `70000` is not a port (host node1)
+    group_vars/pg.yml:10: ansible_password: must be text, not an integer (host node1)
+      hint: quote it
+    group_vars/pg.yml:11: ansible_ssh_args: a quote is not closed (host node1)
+    environment: ANSIBLE_TIMEOUT: must be a number of seconds from 1 to 3600 (host node1)
+    environment: ANSIBLE_BECOME: must be true or false, not text `perhaps` (host node1)
+    "#);
+}
+
+#[test]
+fn values_of_the_command_line_are_typed_too() {
+    let mut world = world(&[]);
+    world.options.extra_vars = vec![
+        "monopg_volume_size=2Gi monopg_chart_version=17.0.3".into(),
+        "{monopg_metrics: {enabled: true}}".into(),
+    ];
+    let spec = world.host().spec;
+    assert_eq!(
+        (spec.volume_size.bytes, spec.chart.version.as_str()),
+        (2 << 30, "17.0.3")
+    );
+    assert!(spec.metrics);
+    world.options.extra_vars = vec![
+        "monopg_allowed_clients=[] monopg_metrics=x".into(),
+        "monopg_relase=x".into(),
+    ];
+    insta::assert_snapshot!(world.errors(), @r#"
+    3 problems in the settings
+    -e: monopg_relase: is not a setting of monopg (host node1)
+      hint: did you mean monopg_release?
+    -e: monopg_allowed_clients: must be a list, not text `[]` (host node1)
+      hint: -e gives text: write -e '{"monopg_allowed_clients": …}'
+    -e: monopg_metrics: must be a mapping, not text `x` (host node1)
+      hint: -e gives text: write -e '{"monopg_metrics": …}'
+    "#);
+}
+
+#[test]
+fn the_table_is_complete_and_its_examples_are_good() {
+    let mut vars = String::new();
+    for setting in table::SETTINGS {
+        assert!(
+            setting.name.starts_with("monopg_") && setting.doc.ends_with('.'),
+            "{}",
+            setting.name
+        );
+        assert!(
+            setting.default.is_none() || !setting.required,
+            "{}",
+            setting.name
+        );
+        if !matches!(
+            setting.name,
+            "monopg_base_dir" | "monopg_values_files" | "monopg_credentials"
+        ) {
+            vars += &format!("{}: {}\n", setting.name, setting.example);
+        }
+    }
+    vars += "monopg_credentials: {postgres-password: canary-7f3a, password: canary-7f3a}\n";
+    let world = world(&[]);
+    world.file("group_vars/pg.yml", &vars);
+    world.host();
+    // Defaults as documented are the defaults that are used.
+    let plain = super::tests::world(&[]).host().spec;
+    for setting in table::SETTINGS {
+        if let Some(default) = setting.default {
+            let given = super::tests::world(&[(setting.name, default)]).host().spec;
+            assert_eq!(
+                format!("{given:?}").len(),
+                format!("{plain:?}").len(),
+                "{}",
+                setting.name
+            );
+        }
+    }
+    let page = table::markdown();
+    assert_eq!(page.lines().count(), table::SETTINGS.len() + 2);
+    assert!(page.contains(
+        "| `monopg_volume_size` | quantity | `8Gi` | `20Gi` | The size of the volume. |"
+    ));
+}
+
+#[test]
+fn misspelt_names_find_their_neighbours() {
+    for (word, near) in [
+        ("monopg_strage_path", Some("monopg_storage_path")),
+        ("monopg_helm_sha", Some("monopg_helm_sha256")),
+        ("monopg_value_files", Some("monopg_values_files")),
+        ("monopg_allow_clients", Some("monopg_allowed_clients")),
+        ("monopg_xyz", None),
+    ] {
+        assert_eq!(
+            table::nearest(word, table::SETTINGS.iter().map(|s| s.name)),
+            near,
+            "{word}"
+        );
+    }
+}
