@@ -339,7 +339,11 @@ kc patch \"$@\" --field-manager=monopg --type=json --patch-file=/dev/stdin >/dev
                 let as_rendered = drift::compare(object, wanted, Some(found)).is_empty();
                 objects.push(Seen {
                     object: object.clone(),
-                    digest: as_rendered.then(|| digest(found)).unwrap_or_default(),
+                    digest: if as_rendered {
+                        digest(found)
+                    } else {
+                        String::new()
+                    },
                 });
             }
         }

@@ -59,14 +59,13 @@ fn the_unit_writes_its_own_result() {
 /// Holds Helm's lock as long as it lives.
 fn hold(folder: &std::path::Path, seconds: &str) -> std::process::Child {
     let lock = folder.join("run/helm.lock");
-    let child = std::process::Command::new("flock")
+    std::process::Command::new("flock")
         .arg("-F")
         .arg(&lock)
         .args(["sh", "-c", "echo held; exec sleep \"$1\"", "sh", seconds])
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    child
+        .unwrap()
 }
 
 fn held(child: &mut std::process::Child) {
