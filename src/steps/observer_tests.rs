@@ -115,6 +115,7 @@ fn never() {
     42 ready: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 4 restarts
       caused by: log: FATAL:  data directory is empty
+      hint: read all that it said: k3s kubectl -n data logs postgresql-0 -c postgresql --previous; mend that (often a value, or an older database in the volume), then run again
     "#);
     let image = json!({"name": "postgresql", "restartCount": 0,
         "state": {"waiting": {"reason": "InvalidImageName", "message": "couldn't parse image"}}});

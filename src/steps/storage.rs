@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::facts::Facts;
 use super::paths;
 use crate::cluster::object::ObjectRef;
-use crate::engine::answers::Answers;
+use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::gather::KUBECTL;
 use crate::engine::query::Query;
 use crate::engine::step::{
@@ -204,7 +204,7 @@ impl StorageDirectory {
         ]
     }
 
-    fn changes(&self, s: &State, answers: &Answers) -> Vec<Change> {
+    fn changes(&self, s: &State, answers: &Answers) -> Result<Vec<Change>, AnswerError> {
         let mut items = Vec::new();
         let mut add = |what: String, before: Option<String>, after: &str| {
             items.push(Change {
@@ -246,38 +246,29 @@ impl StorageDirectory {
                 s.effective.clone(),
                 path,
             );
-        } else if self.provisioner_is_stale(s, answers) {
+        } else if self.provisioner_is_stale(s, answers)? {
             add(
                 "the provisioner's pod".into(),
                 Some("started before its configuration changed".into()),
                 "restarted",
             );
         }
-        items
+        Ok(items)
     }
 
     /// A run that was killed between k3s' restart and the provisioner's leaves a provisioner that may not have read
     /// its new configuration yet.
-    fn provisioner_is_stale(&self, s: &State, answers: &Answers) -> bool {
-        let (Some(changed), Some(clocks)) = (s.changed_at, answers.clocks) else {
-            return false;
+    fn provisioner_is_stale(&self, s: &State, answers: &Answers) -> Result<bool, AnswerError> {
+        let Some(changed) = s.changed_recently(answers) else {
+            return Ok(false);
         };
-        if clocks.node.as_second() - changed.as_second() > PROVISIONER_READS {
-            return false;
-        }
-        let started = answers
-            .shell
-            .get(PROVISIONER_START)
-            .filter(|o| o.ok())
-            .map(|o| o.text());
+        let started = answers.text(PROVISIONER_START)?;
         let oldest = started
-            .as_deref()
-            .unwrap_or_default()
             .split_ascii_whitespace()
             // One that is about to go (a deletion time stands before the slash) provisions nothing any more.
             .filter_map(|t| t.strip_prefix('/')?.parse::<Timestamp>().ok())
             .min();
-        oldest.is_some_and(|t| t < changed)
+        Ok(oldest.is_some_and(|t| t < changed))
     }
 }
 
@@ -289,6 +280,13 @@ struct State {
 }
 
 impl State {
+    /// When the provisioner's configuration changed, if the provisioner may not have read it yet.
+    fn changed_recently(&self, answers: &Answers) -> Option<Timestamp> {
+        let (changed, clocks) = (self.changed_at?, answers.clocks?);
+        let ago = clocks.node.as_second() - changed.as_second();
+        (ago <= PROVISIONER_READS).then_some(changed)
+    }
+
     fn values(&self, kind: &str) -> Vec<(String, String)> {
         let value = |rest: &str| {
             let v = rest
@@ -350,10 +348,7 @@ impl Step for StorageDirectory {
 
     fn follow_up(&self, answers: &Answers) -> Result<Vec<Query>, StepError> {
         let s = self.state(answers)?;
-        let recent = s
-            .changed_at
-            .zip(answers.clocks)
-            .is_some_and(|(at, c)| c.node.as_second() - at.as_second() <= PROVISIONER_READS);
+        let recent = s.changed_recently(answers).is_some();
         let script = "kc get pods -n kube-system -l app=local-path-provisioner -o 'jsonpath={range .items[*]}{.metadata.deletionTimestamp}/{.metadata.creationTimestamp} {end}'";
         Ok(if recent {
             vec![Query::shell(PROVISIONER_START, script)]
@@ -368,7 +363,7 @@ impl Step for StorageDirectory {
         let verdict = if !refusals.is_empty() {
             Verdict::Refused(refusals)
         } else {
-            let items = self.changes(&s, answers);
+            let items = self.changes(&s, answers)?;
             let restart = s.effective.as_deref() != Some(self.path.as_str());
             match items.is_empty() {
                 true => Verdict::InSync,
@@ -419,7 +414,7 @@ impl Step for StorageDirectory {
             .await?;
             self.await_config(ctx).await?;
         }
-        if restart || self.provisioner_is_stale(&s, ctx.answers) {
+        if restart || self.provisioner_is_stale(&s, ctx.answers)? {
             ctx.progress
                 .line("replacing the provisioner's pod, which still knows the old path");
             self.replace_provisioner(ctx).await?;

@@ -215,9 +215,8 @@ fn a_provisioner_that_may_not_have_read_its_configuration() {
     ] {
         let now: Timestamp = NOW.parse().unwrap();
         let at = |ago: &i64| {
-            Timestamp::from_second(now.as_second() - ago)
-                .unwrap()
-                .to_string()
+            let time = Timestamp::from_second(now.as_second() - ago).unwrap();
+            format!("/{time}")
         };
         let text: Vec<String> = started.iter().map(at).collect();
         let given = right().object(&config_map(), map(AT, changed));
@@ -236,9 +235,24 @@ fn a_provisioner_that_may_not_have_read_its_configuration() {
             "{changed} {started:?} {verdict}"
         );
     }
+    // The old pod is about to go and provisions nothing any more.
+    let leaving = right().object(&config_map(), map(AT, 60)).shell(
+        PROVISIONER_START,
+        "2026-11-22T10:04:59Z/2026-11-22T10:00:00Z /2026-11-22T10:04:58Z ",
+    );
+    assert_eq!(leaving.judged(&step()), "in sync");
+    // Nobody could say when the pods started: that is not "late enough".
+    let failed =
+        right()
+            .object(&config_map(), map(AT, 60))
+            .fails(PROVISIONER_START, 1, "error: timeout\n");
+    assert_eq!(
+        failed.judged(&step()),
+        "unreadable: storage.provisioner could not be read: error: timeout"
+    );
     let given = right()
         .object(&config_map(), map(AT, 60))
-        .shell(PROVISIONER_START, "2026-11-22T10:00:00Z");
+        .shell(PROVISIONER_START, "/2026-11-22T10:00:00Z ");
     assert_snapshot!(given.judged(&step()), @r#"
     drift (None)
       the provisioner's pod: started before its configuration changed -> restarted

@@ -332,11 +332,18 @@ kc patch \"$@\" --field-manager=monopg --type=json --patch-file=/dev/stdin >/dev
         )
         .await?;
         let mut objects = Vec::new();
-        for (object, _) in &current.objects {
+        for (object, wanted) in &current.objects {
             if let Some(found) = live.object(object)? {
+                // What is not as rendered (edited just now, or not to be mended) must not be vouched for: without a
+                // digest it is compared again.
+                let as_rendered = drift::compare(object, wanted, Some(found)).is_empty();
                 objects.push(Seen {
                     object: object.clone(),
-                    digest: digest(found),
+                    digest: if as_rendered {
+                        digest(found)
+                    } else {
+                        String::new()
+                    },
                 });
             }
         }

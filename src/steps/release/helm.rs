@@ -177,3 +177,7 @@ pub fn parse(manifest: &str, namespace: &str) -> Result<Vec<(ObjectRef, Value)>,
         .collect();
     Ok(manifest::objects(&documents.map_err(malformed)?, namespace))
 }
+
+#[cfg(test)]
+#[path = "unit_tests.rs"]
+mod tests;
