@@ -223,6 +223,27 @@ fn a_release_that_a_killed_run_was_making() {
     assert!(killed(Some(&ended(0)), &[(2, "deployed")]).starts_with("refused"));
 }
 
+/// A first installation failed, or was killed before its record; then a run meant the next revision, and Helm did not
+/// get to it. The release is still ours.
+#[test]
+fn an_intent_that_helm_never_got_to() {
+    for status in ["failed", "pending-install", "deployed"] {
+        for result in [None, Some(ended(1))] {
+            let text = recorded(None, Some(&intent(2)), result.as_ref());
+            let said = judged(&looked(bare().shell(RECORD, text), &[(1, status)]));
+            assert_eq!(
+                said.trim_end(),
+                format!(
+                    "drift (None)\n  release data/postgresql: 1 {status} -> postgresql 17.0.2, by Helm 4.1.4"
+                )
+            );
+        }
+    }
+    let text = recorded(None, Some(&intent(3)), None);
+    let said = judged(&looked(bare().shell(RECORD, text), &[(1, "deployed")]));
+    assert!(said.starts_with("refused"), "{said}");
+}
+
 /// That the revision has the number that we meant does not make it ours: only the unit's own word does.
 #[test]
 fn a_deployed_revision_without_the_units_word_is_made_again() {
