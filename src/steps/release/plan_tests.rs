@@ -223,6 +223,16 @@ fn a_release_that_a_killed_run_was_making() {
     assert!(killed(Some(&ended(0)), &[(2, "deployed")]).starts_with("refused"));
 }
 
+/// Between the mending and the record somebody may edit again.
+#[test]
+fn what_differs_when_it_is_recorded_is_not_vouched_for() {
+    let (wanted, mut live) = (samples::rendered_statefulset(), samples::live_statefulset());
+    let seen = |live: &Value| super::apply::seen(&reference(live), &wanted, live).digest;
+    assert_eq!(seen(&live), digest(&live));
+    live["spec"]["replicas"] = json!(0);
+    assert_eq!(seen(&live), "");
+}
+
 /// A first installation failed, or was killed before its record; then a run meant the next revision, and Helm did not
 /// get to it. The release is still ours.
 #[test]
