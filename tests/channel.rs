@@ -241,6 +241,52 @@ async fn the_lock_refuses_a_second_run_at_once_and_ends_with_its_holder() {
     }
 }
 
+/// The watchdog ends a helper whose client is gone, but not what hangs on the node.
+#[tokio::test]
+async fn a_command_that_hangs_does_not_keep_the_lock() {
+    for data in [None, Some(Secret::new(b"data".to_vec()))] {
+        let s = shell();
+        let mut hangs = Command::new("x", "sleep 100 & echo $! >\"$R/hangs\"; wait");
+        hangs.stdin = data;
+        let first = s.channel.lock_and_run("run A", hangs);
+        let hangs = s.dir.path().join("run/hangs");
+        let killed = async {
+            while std::fs::read_to_string(&hangs)
+                .unwrap_or_default()
+                .is_empty()
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let status = std::process::Command::new("kill")
+                .args(["-KILL", &s.pid.to_string()])
+                .status();
+            assert!(status.unwrap().success());
+        };
+        let both = async { tokio::join!(first, killed) };
+        // The answer never comes: the hanging command still has the streams.
+        tokio::time::timeout(Duration::from_secs(2), both)
+            .await
+            .unwrap_err();
+        let pid: u32 = std::fs::read_to_string(&hangs)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(alive(pid) && !alive(s.pid));
+        let (second, _) = open_in(s.dir.path());
+        let started = Instant::now();
+        let out = second
+            .lock_and_run("run B", Command::new("x", "echo in"))
+            .await;
+        assert!(started.elapsed() < Duration::from_secs(5));
+        std::process::Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status()
+            .unwrap();
+        assert_eq!(out.unwrap().text(), "in");
+    }
+}
+
 #[tokio::test]
 async fn watchers_wake_and_die_with_the_channel() {
     watchers_end(|channel, _| drop(channel)).await;

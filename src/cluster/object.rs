@@ -42,7 +42,8 @@ impl ObjectRef {
         }
     }
 
-    /// True if the live object is the one meant; the API version may differ, the group may not.
+    /// True if the live object is the one meant; the API version may differ, the group may not. What the API shows
+    /// without a namespace has none, whatever the reference says: not every type of the cluster's is known here.
     pub fn matches(&self, object: &serde_json::Value) -> bool {
         let group = |v: &str| {
             v.rsplit_once('/')
@@ -51,7 +52,7 @@ impl ObjectRef {
         let text = |pointer: &str| object.pointer(pointer).and_then(|v| v.as_str());
         text("/kind") == Some(&self.kind)
             && text("/metadata/name") == Some(&self.name)
-            && text("/metadata/namespace") == self.namespace.as_deref()
+            && text("/metadata/namespace").is_none_or(|ns| Some(ns) == self.namespace.as_deref())
             && text("/apiVersion").is_some_and(|v| group(v) == group(&self.api_version))
     }
 }
@@ -103,5 +104,27 @@ impl ListRef {
         } else {
             format!("{}.{}", self.resource, self.group)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_without_a_namespace_is_of_the_cluster() {
+        let r = ObjectRef::new("flowcontrol.apiserver.k8s.io/v1", "FlowSchema", "data", "x");
+        let live = |ns: Option<&str>| -> Value {
+            json!({"apiVersion": "flowcontrol.apiserver.k8s.io/v1beta3", "kind": "FlowSchema",
+                "metadata": {"name": "x", "namespace": ns}})
+        };
+        assert!(r.matches(&live(None)));
+        assert!(r.matches(&live(Some("data"))));
+        assert!(!r.matches(&live(Some("other"))));
+        let cluster = ObjectRef::cluster(&r.api_version, "FlowSchema", "x");
+        assert!(cluster.matches(&live(None)));
+        assert!(!cluster.matches(&live(Some("data"))));
     }
 }

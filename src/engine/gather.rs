@@ -313,7 +313,8 @@ printf '%s\n' "$all" >/run/monopg/types"#,
             .map(|l| l.split_ascii_whitespace().collect())
             .unwrap_or_default();
         let mut json = text.split_once('\n').map(|(_, j)| j).unwrap_or_default();
-        if let Some(at) = text.find("@AGAIN") {
+        // At the beginning of a line: an object may have any text in it, but JSON no line end in a text.
+        if let Some(at) = text.find("\n@AGAIN").map(|at| at + 1) {
             let (line, rest) = text[at..].split_once('\n').unwrap_or((&text[at..], ""));
             asked = line.split_ascii_whitespace().skip(1).collect();
             json = rest;

@@ -375,7 +375,13 @@ impl HostRun<'_> {
             wait: self.options.wait,
         };
         self.dirty = true;
-        Ok(step.apply(&ctx, changes).await?)
+        let applied = step.apply(&ctx, changes).await.map_err(Stop::from);
+        // How far it came is not known; "nothing changed" is only true of what was refused before the first change.
+        let refused = |p: &Problem| matches!(p.exit, Exit::Refused | Exit::Artifact);
+        if matches!(&applied, Err(Stop::Problems(all)) if !all.iter().all(refused)) {
+            self.result.changed = true;
+        }
+        applied
     }
 
     /// Fresh answers to this step's questions only: an older answer to a follow-up that is not asked any more must not

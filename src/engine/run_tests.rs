@@ -385,6 +385,9 @@ async fn an_apply_that_fails_ends_the_host() {
     "#);
     assert_eq!(outcomes(&came), [Outcome::Failed, Outcome::NotReached]);
     assert_eq!(run.host.state("b"), "wrong");
+    // Nobody knows how far it came.
+    assert!(came.result.changed);
+    assert!(came.result.diff.is_empty());
 }
 
 #[tokio::test]

@@ -28,8 +28,10 @@ beat 30
 # The watchdog: a client that was stopped, or whose network died, keeps its channel for ever. It holds no lock itself.
 ( exec 9>&- </dev/null >/dev/null 2>&1
   trap - EXIT TERM HUP INT
-  while sleep 2; do
-    kill -0 "$main" && read -r at good <"$hb" || break
+  at=${up%%.*} good=30
+  while sleep 2 && kill -0 "$main"; do
+    # Empty while it is being written: the last one counts.
+    read -r a g <"$hb" && at=$a good=$g
     read -r up _ </proc/uptime
     [ $((${up%%.*} - at)) -le "$good" ] || { kill -s KILL "$main"; break; }
   done
@@ -66,15 +68,19 @@ take_lock() {
 while IFS=' ' read -r op id scriptlen datalen seconds; do
   beat $((seconds + 30))
   script=
-  [ "$scriptlen" = 0 ] || { script=$(head -c "$scriptlen"; printf .); script=${script%.}; }
+  [ "$scriptlen" = 0 ] || { script=$(exec 9>&-; head -c "$scriptlen"; printf .); script=${script%.}; }
   case $op in
   run)
+    # No part may keep the lock: a command that hangs outlives the helper that the watchdog has ended. In parentheses,
+    # as around braces a shell keeps a copy of the descriptor.
     printf '%s ' "$id"
     if [ "$datalen" = 0 ]; then
-      { ( eval "$script" ) 9>&- </dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$?" >&2; } | base64 | tr -d '\n'
+      ( ( eval "$script" ) </dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$?" >&2 ) 9>&- | base64 9>&- | tr -d '\n' 9>&-
     else
       # What the script does not read is drained, or the next request would start in the middle of it.
-      head -c "$datalen" | { ( eval "$script" ) 9>&-; r=$?; cat >/dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2; } | base64 | tr -d '\n'
+      head -c "$datalen" 9>&- |
+        ( ( eval "$script" ); r=$?; cat >/dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2 ) 9>&- |
+        base64 9>&- | tr -d '\n' 9>&-
     fi
     printf '\n'
     ;;

@@ -281,16 +281,23 @@ impl Preflight {
             found.refuse("preflight.provisioner", Exit::Storage, "k3s' local-path provisioner is not installed", "enable k3s' local-storage (remove `disable: local-storage` from its configuration)");
         }
         let facts = Facts::of(answers, storage::PATH)?;
+        let parent = facts.get("parent").unwrap_or("/");
         let (Some(block), Some(free), Some(blocks)) = (
             facts.number("block"),
             facts.number("free"),
             facts.number("blocks"),
         ) else {
+            let what = format!("the free space under {parent} cannot be read");
+            found.refuse(
+                "preflight.space",
+                Exit::Storage,
+                what,
+                "see what `stat -f` says about it on the node",
+            );
             return Ok(());
         };
         let (free, total) = (free.saturating_mul(block), blocks.saturating_mul(block));
         let wanted = self.spec.volume_size.bytes;
-        let parent = facts.get("parent").unwrap_or("/");
         let gib = |n: u64| format!("{:.1} GiB", n as f64 / (1u64 << 30) as f64);
         if volume::claim(answers, &self.spec)?.is_none() {
             if free < wanted {

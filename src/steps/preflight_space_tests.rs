@@ -32,6 +32,13 @@ fn space_before_there_is_a_volume() {
 }
 
 #[test]
+fn space_that_cannot_be_read_is_not_enough() {
+    let unread = disk(8 * GIB, 1000 * GIB).replace("free=", "x=");
+    let given = fine().shell(storage::PATH, unread);
+    assert_eq!(ids(&given), ["32 preflight.space"]);
+}
+
+#[test]
 fn space_once_there_is_a_volume() {
     let (refused, warned): (&[&str], &[&str]) =
         (&["32 preflight.space"], &["warning preflight.space"]);

@@ -28,6 +28,9 @@ pub const ID: StepId = StepId("storage.directory");
 /// A provisioner that is older than a change of its ConfigMap has read it after this time.
 const PROVISIONER_READS: i64 = 180;
 
+/// One look of [`AWAIT_CONFIG`] or [`AWAIT_PROVISIONER`] may take so long: 15 s, and a kubectl that is not answered.
+const LOOK: Duration = Duration::from_secs(60);
+
 /// The step.
 pub struct StorageDirectory {
     /// `monopg_storage_path`.
@@ -55,11 +58,15 @@ const CONFIG: &str = "storage.config";
 const PROVISIONER_START: &str = "storage.provisioner";
 
 /// What stands between us and the path: every prefix that is not a directory, the nearest parent that is, its space.
+///
+/// A name with a line end in it would be read as further facts; the provisioner makes none.
 const ASK_PATH: &str = r#"
+nl='
+'
 if [ -L "$p" ] && [ ! -e "$p" ]; then echo type=dangling "$(readlink -- "$p")"
 elif [ -d "$p" ]; then echo type=directory; stat -L -c 'mode=%a
 owner=%u:%g' -- "$p"
-  for d in "$p"/*; do [ -d "$d" ] && printf 'entry=%s\n' "${d##*/}"; done
+  for d in "$p"/*; do case $d in *"$nl"*) ;; *) [ -d "$d" ] && printf 'entry=%s\n' "${d##*/}";; esac; done
 elif [ -e "$p" ]; then echo type=other
 else echo type=absent; fi
 q=$p
@@ -98,7 +105,8 @@ fn drop_in(path: &str) -> String {
     format!("# Written by monopg; k3s reads it at its start.\ndefault-local-storage-path: {path}\n")
 }
 
-/// The path in the provisioner's configuration.
+/// The path in the provisioner's configuration. Several (the provisioner takes any of them) are told as a list, which
+/// is never the path that is wanted.
 pub fn effective_path(config_map: &Value) -> Option<String> {
     let config: Value =
         serde_json::from_str(config_map.pointer("/data/config.json")?.as_str()?).ok()?;
@@ -107,13 +115,13 @@ pub fn effective_path(config_map: &Value) -> Option<String> {
         .iter()
         .find(|m| m["node"] == "DEFAULT_PATH_FOR_NON_LISTED_NODES")
         .or(maps.first())?;
-    Some(
-        default
-            .pointer("/paths/0")?
-            .as_str()?
-            .trim_end_matches('/')
-            .to_owned(),
-    )
+    let paths: Vec<&str> = default
+        .get("paths")?
+        .as_array()?
+        .iter()
+        .filter_map(|p| Some(p.as_str()?.trim_end_matches('/')))
+        .collect();
+    (!paths.is_empty()).then(|| paths.join(", "))
 }
 
 /// When the provisioner's configuration was last changed (not merely written back), by the cluster's clock.
@@ -433,7 +441,7 @@ impl StorageDirectory {
                 .run(
                     Command::new("wait for k3s", &script)
                         .arg(&self.path)
-                        .limit(Duration::from_secs(30)),
+                        .limit(LOOK),
                 )
                 .await?;
             if out.ok() {
@@ -471,10 +479,7 @@ impl StorageDirectory {
         for _ in 0..attempts(ctx.wait) {
             let out = ctx
                 .host
-                .run(
-                    Command::new("wait for the provisioner", &script)
-                        .limit(Duration::from_secs(30)),
-                )
+                .run(Command::new("wait for the provisioner", &script).limit(LOOK))
                 .await?;
             if out.ok() {
                 return Ok(());
@@ -510,21 +515,25 @@ const MAKE: &str = r#"set -e
 chown 0:0 -- "$1/."
 chmod u=rwx,go=,u-s,g-s,-t -- "$1/.""#;
 
+/// Bounded by time and not by a count: one kubectl may take 40 ms, or seconds on a slow node, and the whole has to end
+/// before the channel counts as dead.
 const AWAIT_CONFIG: &str = r#"
-i=0
-while [ $i -lt 30 ]; do
+up() { read -r up _ </proc/uptime; up=${up%%.*}; }
+up; end=$((up + 15))
+while [ "$up" -lt "$end" ]; do
   kc get cm -n kube-system local-path-config -o 'jsonpath={.data.config\.json}' 2>/dev/null | tr -d ' \n' | grep -qF "\"$1\"" && systemctl is-active -q k3s && exit 0
-  i=$((i+1)); sleep 0.5
+  sleep 0.5; up
 done
 exit 1"#;
 
 /// One pod that is not about to go, and ready.
 const AWAIT_PROVISIONER: &str = r#"
-i=0
-while [ $i -lt 30 ]; do
+up() { read -r up _ </proc/uptime; up=${up%%.*}; }
+up; end=$((up + 15))
+while [ "$up" -lt "$end" ]; do
   s=$(kc -n kube-system get pods -l app=local-path-provisioner -o 'jsonpath={range .items[*]}{.metadata.deletionTimestamp}/{.status.containerStatuses[*].ready} {end}' 2>/dev/null)
   case "$s" in "/true "|*" /true "*) exit 0;; esac
-  i=$((i+1)); sleep 0.5
+  sleep 0.5; up
 done
 exit 1"#;
 

@@ -195,6 +195,15 @@ fn the_effective_path() {
     let only = json!({"data": {"config.json": json!({"nodePathMap": [{"node": "n1", "paths": ["/a/"]}]}).to_string()}});
     assert_eq!(effective_path(&only).as_deref(), Some("/a"));
     assert_eq!(effective_path(&json!({})), None);
+    // A second path may get the volume.
+    let paths =
+        json!([{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": ["/srv/k3s-storage", "/b"]}]);
+    let map = json!({"data": {"config.json": json!({"nodePathMap": paths}).to_string()}});
+    let said = right().object(&config_map(), map).judged(&step());
+    assert_eq!(
+        said.trim_end(),
+        "drift (K3sRestart)\n  the provisioner's storage path: /srv/k3s-storage, /b -> /srv/k3s-storage"
+    );
 }
 
 /// The provisioner reads a changed configuration some seconds later; a pod that started before the change may still
@@ -299,6 +308,18 @@ fn ask(path: &Path) -> Facts {
     assert_eq!(out.stderr, "", "{}", out.text());
     assert_eq!(out.status, 0);
     Facts::parse(&out.text())
+}
+
+/// What a name says is no fact.
+#[test]
+fn a_name_with_a_line_end_forges_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["fine", "odd\nfree=1\nentry=pvc-1", "-n\n", "zz\\nfree=1"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let said = ask(folder.path());
+    assert_eq!(said.all("entry"), ["fine", "zz\\nfree=1"]);
+    assert_eq!(said.all("free").len(), 1);
 }
 
 #[test]

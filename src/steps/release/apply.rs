@@ -30,6 +30,16 @@ pub struct Current {
     objects: Vec<(ObjectRef, Value)>,
 }
 
+/// An object for the record. One that was edited since it was mended must not be vouched for: it gets no digest, so
+/// it is compared field by field until it is as rendered.
+pub(super) fn seen(object: &ObjectRef, wanted: &Value, found: &Value) -> Seen {
+    let same = drift::compare(object, wanted, Some(found)).is_empty();
+    Seen {
+        object: object.clone(),
+        digest: if same { digest(found) } else { String::new() },
+    }
+}
+
 async fn ask(ctx: &Context<'_>, queries: &[Query]) -> Result<Answers, StepError> {
     gather::ask(ctx.host, queries, None)
         .await
@@ -334,17 +344,7 @@ kc patch \"$@\" --field-manager=monopg --type=json --patch-file=/dev/stdin >/dev
         let mut objects = Vec::new();
         for (object, wanted) in &current.objects {
             if let Some(found) = live.object(object)? {
-                // What is not as rendered (edited just now, or not to be mended) must not be vouched for: without a
-                // digest it is compared again.
-                let as_rendered = drift::compare(object, wanted, Some(found)).is_empty();
-                objects.push(Seen {
-                    object: object.clone(),
-                    digest: if as_rendered {
-                        digest(found)
-                    } else {
-                        String::new()
-                    },
-                });
+                objects.push(seen(object, wanted, found));
             }
         }
         let record = Record {

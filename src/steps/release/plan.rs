@@ -130,15 +130,17 @@ impl Release {
                 latest: None,
             };
         };
+        // An intent is only written over a release that was ours: Helm made what was meant, or never got to it (killed
+        // before, or a chart that it could not render).
         let intended = recorded
             .intent_of(&self.spec)
-            .is_some_and(|i| i.revision == latest.version);
+            .is_some_and(|i| i.revision == latest.version || i.revision == latest.version + 1);
         match latest.status {
             _ if self.finished(recorded, &latest) => unrecorded(&latest),
             _ if intended => Plan::Upgrade {
                 items: vec![change(
                     &format!("release {name}"),
-                    Some(describe(&latest, recorded, &self.spec)),
+                    Some(format!("{} {}", latest.version, latest.status)),
                     Some(chart),
                 )],
                 latest: Some(latest),

@@ -223,6 +223,37 @@ fn a_release_that_a_killed_run_was_making() {
     assert!(killed(Some(&ended(0)), &[(2, "deployed")]).starts_with("refused"));
 }
 
+/// Between the mending and the record somebody may edit again.
+#[test]
+fn what_differs_when_it_is_recorded_is_not_vouched_for() {
+    let (wanted, mut live) = (samples::rendered_statefulset(), samples::live_statefulset());
+    let seen = |live: &Value| super::apply::seen(&reference(live), &wanted, live).digest;
+    assert_eq!(seen(&live), digest(&live));
+    live["spec"]["replicas"] = json!(0);
+    assert_eq!(seen(&live), "");
+}
+
+/// A first installation failed, or was killed before its record; then a run meant the next revision, and Helm did not
+/// get to it. The release is still ours.
+#[test]
+fn an_intent_that_helm_never_got_to() {
+    for status in ["failed", "pending-install", "deployed"] {
+        for result in [None, Some(ended(1))] {
+            let text = recorded(None, Some(&intent(2)), result.as_ref());
+            let said = judged(&looked(bare().shell(RECORD, text), &[(1, status)]));
+            assert_eq!(
+                said.trim_end(),
+                format!(
+                    "drift (None)\n  release data/postgresql: 1 {status} -> postgresql 17.0.2, by Helm 4.1.4"
+                )
+            );
+        }
+    }
+    let text = recorded(None, Some(&intent(3)), None);
+    let said = judged(&looked(bare().shell(RECORD, text), &[(1, "deployed")]));
+    assert!(said.starts_with("refused"), "{said}");
+}
+
 /// That the revision has the number that we meant does not make it ours: only the unit's own word does.
 #[test]
 fn a_deployed_revision_without_the_units_word_is_made_again() {
