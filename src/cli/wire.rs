@@ -211,7 +211,7 @@ impl Run {
                     result
                 }
             })
-            .buffered(self.forks)
+            .buffer_unordered(self.forks)
             .collect()
             .await
     }

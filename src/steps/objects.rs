@@ -12,6 +12,16 @@ pub fn stateful_set(spec: &Spec) -> ObjectRef {
     ObjectRef::new("apps/v1", "StatefulSet", &spec.namespace, &name)
 }
 
+/// What the chart makes under names that somebody else may have taken: the workload and its Services.
+pub fn named(spec: &Spec) -> [ObjectRef; 3] {
+    let service = values::service_name(&spec.release);
+    [
+        stateful_set(spec),
+        ObjectRef::new("v1", "Service", &spec.namespace, &service),
+        ObjectRef::new("v1", "Service", &spec.namespace, &format!("{service}-hl")),
+    ]
+}
+
 /// The database's only pod.
 pub fn pod(spec: &Spec) -> ObjectRef {
     ObjectRef::new(

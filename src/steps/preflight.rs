@@ -359,6 +359,25 @@ impl Preflight {
         Ok(())
     }
 
+    /// Objects with the release's names that belong to no Helm release: Helm would refuse them after half of the work.
+    fn taken_names(&self, answers: &Answers, found: &mut Found) -> Result<(), AnswerError> {
+        for object in objects::named(&self.spec) {
+            let Some(live) = answers.object(&object)? else {
+                continue;
+            };
+            if live
+                .pointer("/metadata/annotations/meta.helm.sh~1release-name")
+                .is_none()
+            {
+                let what = format!(
+                    "{object} exists and belongs to no Helm release: the chart cannot make its own"
+                );
+                found.refuse("preflight.name_taken", Exit::Refused, what, "choose another monopg_release or monopg_namespace, or remove that object if nobody needs it");
+            }
+        }
+        Ok(())
+    }
+
     /// Images that the kubelet would have to pull: a node without internet cannot, and Bitnami's moved away.
     fn images(&self, answers: &Answers, found: &mut Found) -> Result<(), AnswerError> {
         let wanted = match answers.object(&objects::stateful_set(&self.spec))? {
@@ -426,6 +445,7 @@ impl Step for Preflight {
             ]),
             Query::lists(lists),
         ];
+        all.push(Query::objects(objects::named(&self.spec)));
         all.extend(volume::questions(&self.spec));
         all
     }
@@ -490,6 +510,15 @@ impl Step for Preflight {
                 ));
             }
             let recorded = Recorded::read(answers)?;
+            if let Some(other) = recorded.other_release(&self.spec) {
+                let what = format!(
+                    "monopg keeps the release {other} on this node, and one release a node"
+                );
+                found.refuse("preflight.other_release", Exit::Refused, what, "set monopg_namespace and monopg_release back to it; if it was removed for good, its data too, move /var/lib/monopg/*.json away");
+            }
+            if !recorded.is_ours(&self.spec) {
+                self.taken_names(answers, &mut found)?;
+            }
             found.refusals.extend(volume::refusals(
                 answers,
                 &self.spec,

@@ -478,7 +478,10 @@ fn a_claim_of_ours_is_no_orphan() {
         "release.record",
         format!("intent={intent}").replace("\"data\"", "\"other\""),
     );
-    assert_eq!(ids(&other), ["31 preflight.orphan_pvc"]);
+    assert_eq!(
+        ids(&other),
+        ["31 preflight.other_release", "31 preflight.orphan_pvc"]
+    );
 }
 
 #[test]

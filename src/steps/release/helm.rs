@@ -56,7 +56,7 @@ i=0 gone=0
 while [ $i -lt 80 ]; do
   if grep -qsF "\"run\":\"$1\"" /var/lib/monopg/result.json; then
     cat /var/lib/monopg/result.json; tail -c 8000 "/run/monopg/helm-$1.log" 2>/dev/null
-    rm -f "/run/monopg/helm-$1.sh"; exit 0
+    rm -f "/run/monopg/helm-$1.sh" "/run/monopg/helm-$1.log"; exit 0
   fi
   # A unit that has only just been started does not hold the lock yet.
   if flock -n /run/monopg/helm.lock true; then gone=$((gone+1)); else gone=0; fi

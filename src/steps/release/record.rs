@@ -159,6 +159,17 @@ impl Recorded {
             .is_some_and(|r| r.run == intent.run && r.status == 0)
     }
 
+    /// Another release that this node's record is about: there is one record a node.
+    pub fn other_release(&self, spec: &Spec) -> Option<String> {
+        let record = self.record.as_ref().map(|r| (&r.namespace, &r.release));
+        let intent = self.intent.as_ref().map(|i| (&i.namespace, &i.release));
+        let other = |(ns, release): &(&String, &String)| {
+            **ns != spec.namespace || **release != spec.release
+        };
+        let (ns, release) = record.into_iter().chain(intent).find(other)?;
+        Some(format!("{ns}/{release}"))
+    }
+
     /// True if monopg made this release, or was about to.
     pub fn is_ours(&self, spec: &Spec) -> bool {
         self.record_of(spec).is_some() || self.intent_of(spec).is_some()
