@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::facts::Facts;
 use super::paths;
+use super::release::record::{self, Recorded};
 use crate::cluster::object::ObjectRef;
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::gather::KUBECTL;
@@ -288,8 +289,12 @@ struct State {
 }
 
 impl State {
-    /// When the provisioner's configuration changed, if the provisioner may not have read it yet.
+    /// When the provisioner's configuration changed, if the provisioner may not have read it yet. Once a release is
+    /// recorded its volume was asked for, after this step: what the provisioner knows does not matter any more.
     fn changed_recently(&self, answers: &Answers) -> Option<Timestamp> {
+        if Recorded::read(answers).is_ok_and(|r| r.record.is_some()) {
+            return None;
+        }
         let (changed, clocks) = (self.changed_at?, answers.clocks?);
         let ago = clocks.node.as_second() - changed.as_second();
         (ago <= PROVISIONER_READS).then_some(changed)
@@ -349,6 +354,7 @@ impl Step for StorageDirectory {
     fn questions(&self) -> Vec<Query> {
         vec![
             path_question(&self.path),
+            record::question(),
             Query::shell(CONFIG, ASK_CONFIG),
             Query::objects([config_map(), provisioner()]),
         ]

@@ -250,6 +250,14 @@ fn a_provisioner_that_may_not_have_read_its_configuration() {
         "2026-11-22T10:04:59Z/2026-11-22T10:00:00Z /2026-11-22T10:04:58Z ",
     );
     assert_eq!(leaving.judged(&step()), "in sync");
+    // A recorded release asked for its volume after this step was done.
+    let record = json!({"schema": 1, "namespace": "data", "release": "postgresql", "run": "r", "at": "", "revision": 1,
+        "inputs": {"chart": "", "chart_version": "", "values": [], "computed": "", "helm": ""}, "objects": []});
+    let later = right()
+        .object(&config_map(), map(AT, 60))
+        .shell("release.record", format!("record={record}"));
+    assert_eq!(later.follow_up(&step()).len(), 0);
+    assert_eq!(later.judged(&step()), "in sync");
     // Nobody could say when the pods started: that is not "late enough".
     let failed =
         right()
