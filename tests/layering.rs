@@ -14,8 +14,8 @@ use regex::Regex;
 /// what stands below them.
 const MAP: &[(&str, &[&str])] = &[
     ("error", &[]),
-    ("secrets", &["error"]),
     ("yaml", &[]),
+    ("secrets", &["error", "yaml"]),
     ("inventory", &["error", "secrets", "yaml"]),
     ("settings", &["error", "secrets", "yaml", "inventory"]),
     ("host", &["error", "secrets", "settings"]),

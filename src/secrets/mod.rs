@@ -1,9 +1,13 @@
-//! Secrets: a type that cannot be printed, and (later) the readers of Ansible Vault and SOPS.
+//! Secrets: a type that cannot be printed, and the readers of Ansible Vault and SOPS.
 //!
-//! May depend on nothing of the crate. One reason: whatever holds a password has one type, so that
+//! May depend on `yaml`. One reason: whatever holds a password has one type, so that
 //! "is it masked?" is a question for the compiler.
 
+mod keyring;
+
 use std::fmt;
+
+pub use keyring::{KeyError, Keyring};
 
 use zeroize::{Zeroize, Zeroizing};
 

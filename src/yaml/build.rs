@@ -209,6 +209,7 @@ impl Builder<'_> {
                 mark: at,
                 tag: resolved.tag,
                 source: (given.plain && !is_text && !text.is_empty()).then(|| text.to_owned()),
+                sealed: false,
             },
         })
     }
@@ -252,6 +253,7 @@ impl Builder<'_> {
                 mark: frame.mark,
                 tag: frame.tag,
                 source: None,
+                sealed: false,
             },
             cost: frame.cost,
             height: frame.height + 1,

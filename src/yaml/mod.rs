@@ -54,6 +54,9 @@ pub struct Node {
     pub tag: Option<String>,
     /// The text of a plain scalar as written, if it became something else than text (`17.10` → 17.1).
     pub source: Option<String>,
+    /// True if the value stood encrypted in its file: it is shown masked. Set by whoever decrypts, on
+    /// every node of the file (Vault) or of the mapping (SOPS), not by the reader.
+    pub sealed: bool,
 }
 
 /// The kinds of values.
@@ -169,6 +172,7 @@ impl Node {
             mark,
             tag: None,
             source: None,
+            sealed: false,
         }
     }
 
@@ -231,6 +235,30 @@ impl Node {
     /// The value at the end of a path of keys.
     pub fn at(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// The same, marked as having stood encrypted, in all its parts.
+    #[must_use]
+    pub fn seal(mut self) -> Self {
+        self.sealed = true;
+        match &mut self.value {
+            Value::Sequence(items) => {
+                for item in items {
+                    item.seal_in_place();
+                }
+            }
+            Value::Mapping(mapping) => {
+                for (_, value) in &mut mapping.pairs {
+                    value.seal_in_place();
+                }
+            }
+            _ => {}
+        }
+        self
+    }
+
+    fn seal_in_place(&mut self) {
+        *self = std::mem::replace(self, Node::null()).seal();
     }
 
     /// True for null.

@@ -55,6 +55,21 @@ if [ @CLUSTER@ = true ]; then wait $! || exit 1; cat /run/e2e-objects; rm /run/e
 "#;
 
 impl Snapshot {
+    /// Takes one when the cluster has come to rest: after a start, readiness moves from the pods to
+    /// their sets and services for some seconds, and that is nobody's write.
+    pub fn at_rest(node: &Sandbox, cluster: bool) -> Check<Snapshot> {
+        let mut before = Snapshot::take(node, cluster)?;
+        for _ in 0..20 {
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            let after = Snapshot::take(node, cluster)?;
+            if before.written_until(&after).is_empty() {
+                return Ok(after);
+            }
+            before = after;
+        }
+        Err("the node does not come to rest".into())
+    }
+
     /// Takes one; `cluster` = false where no k3s answers.
     pub fn take(node: &Sandbox, cluster: bool) -> Check<Snapshot> {
         let script = SCRIPT
@@ -223,7 +238,7 @@ fn object_thing(object: &Value) -> (String, Thing) {
         _ => says.to_string(),
     };
     let written = match kind {
-        "Node" | "CSINode" => String::new(),
+        "Node" | "CSINode" | "Endpoints" | "EndpointSlice" => String::new(),
         _ => format!("{} {}", meta["uid"], meta["resourceVersion"]),
     };
     (

@@ -46,7 +46,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
 
 /// Runs `work` and fails if anything on the node was written meanwhile.
 pub fn untouched(world: &World, cluster: bool, work: impl FnOnce() -> Check) -> Check {
-    let before = Snapshot::take(&world.node, cluster)?;
+    let before = Snapshot::at_rest(&world.node, cluster)?;
     work()?;
     let after = Snapshot::take(&world.node, cluster)?;
     let written = before.written_until(&after);
