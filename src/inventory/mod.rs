@@ -7,6 +7,7 @@
 //! Read are YAML inventories with `group_vars` and `host_vars`; for what Ansible has beyond that the
 //! error says so by name.
 
+pub mod config;
 mod error;
 mod extra;
 mod files;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use config::{AnsibleConfig, Env};
 pub use error::InventoryError;
 
 use crate::yaml::{Mark, Node, Warning};
@@ -35,6 +37,8 @@ pub enum Place {
     Line(Arc<str>, Mark),
     /// An argument of the command line, by its flag: never with its value.
     Flag(&'static str),
+    /// A variable of the environment, by its name: never with its value.
+    Environment(&'static str),
 }
 
 impl fmt::Display for Place {
@@ -43,6 +47,7 @@ impl fmt::Display for Place {
             Place::File(file) => f.write_str(file),
             Place::Line(file, mark) => write!(f, "{file}:{}", mark.line),
             Place::Flag(flag) => f.write_str(flag),
+            Place::Environment(name) => write!(f, "{name} (environment)"),
         }
     }
 }
@@ -53,7 +58,7 @@ impl Place {
     pub fn at(&self, mark: Mark) -> Place {
         match self {
             Place::File(file) | Place::Line(file, _) => Place::Line(file.clone(), mark),
-            Place::Flag(flag) => Place::Flag(flag),
+            Place::Flag(_) | Place::Environment(_) => self.clone(),
         }
     }
 
