@@ -129,6 +129,29 @@ pub struct HostArgs {
     /// Never ask anything
     #[arg(long)]
     pub no_input: bool,
+    /// What opens encrypted files.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+/// Passwords of Ansible Vault, named as Ansible names them; SOPS' keys come from its own environment.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Encrypted files")]
+pub struct KeyArgs {
+    /// File with the Vault password, or a program that prints it; may be repeated
+    #[arg(long, alias = "vault-pass-file", value_name = "FILE")]
+    pub vault_password_file: Vec<String>,
+    /// Vault password by its label: [LABEL@]FILE or [LABEL@]prompt; may be repeated
+    #[arg(long, value_name = "[LABEL@]SOURCE")]
+    pub vault_id: Vec<String>,
+    /// Ask for the Vault password on the terminal
+    #[arg(
+        short = 'J',
+        long,
+        alias = "ask-vault-password",
+        conflicts_with = "vault_password_file"
+    )]
+    pub ask_vault_pass: bool,
 }
 
 /// `apply` and `plan`.
@@ -193,7 +216,7 @@ pub(super) fn peek_format<'a>(argv: impl IntoIterator<Item = &'a str>) -> Option
             Some(value)
         } else if let Some(cluster) = arg.strip_prefix('-').filter(|c| !c.starts_with('-')) {
             // -vo json: flags without a value may stand before.
-            match cluster.trim_start_matches(['v', 'q', 'b', 'C', 'D', 'K', 'y']) {
+            match cluster.trim_start_matches(['v', 'q', 'b', 'C', 'D', 'K', 'J', 'y']) {
                 "o" => argv.next(),
                 rest => rest
                     .strip_prefix('o')
