@@ -15,6 +15,7 @@ mod graph;
 mod groups;
 mod pattern;
 mod ranges;
+mod request;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 pub use config::{AnsibleConfig, Env};
 pub use error::InventoryError;
+pub use request::{AnsibleProgram, HashBehaviour, Layer, Request};
 
 use crate::yaml::{Mark, Node, Warning};
 use files::VarsFiles;
@@ -113,6 +115,7 @@ struct Source {
 #[derive(Debug)]
 pub struct Inventory {
     sources: Vec<Source>,
+    playbook_dir: Option<PathBuf>,
     graph: Graph,
     extra: Vars,
     files: VarsFiles,
@@ -120,15 +123,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Reads the `-i` sources in order, and the `-e` arguments. Relative paths are relative to `cwd`,
-    /// which must be absolute. All faults that can be found are returned together.
-    pub fn load(
-        sources: &[String],
-        extra_vars: &[String],
-        cwd: &Path,
-    ) -> Result<Inventory, Vec<InventoryError>> {
+    /// Reads the sources in order, and the extra variables. All faults that can be found are returned
+    /// together.
+    pub fn load(request: &Request) -> Result<Inventory, Vec<InventoryError>> {
+        let (sources, extra_vars, cwd) = (&request.sources, &request.extra_vars, &request.cwd);
         let mut inventory = Inventory {
             sources: Vec::new(),
+            playbook_dir: request.playbook_dir.clone(),
             graph: Graph::new(),
             extra: Vars::new(),
             files: VarsFiles::new(cwd),
@@ -195,6 +196,79 @@ impl Inventory {
     /// The names of all hosts in the order in which they were first written.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.graph.hosts.iter().map(|h| h.name.as_str())
+    }
+
+    /// The names of all groups in the order in which they were first written; `all` and `ungrouped`,
+    /// which are always there, come first.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.graph.groups.iter().map(|g| g.name.as_str())
+    }
+
+    /// The groups directly below a group, in Ansible's order; none for a group that is not there.
+    pub fn children_of(&self, group: &str) -> Vec<&str> {
+        let group = self.graph.named_group(group);
+        let children = group.map_or(&[][..], |g| &g.children);
+        children
+            .iter()
+            .filter_map(|(child, _)| self.graph.groups.get(*child))
+            .map(|child| child.name.as_str())
+            .collect()
+    }
+
+    /// The hosts that stand in the group itself, in Ansible's order, without those of its children.
+    pub fn hosts_of(&self, group: &str) -> Vec<&str> {
+        let group = self.graph.named_group(group);
+        self.names(group.map_or(&[][..], |g| &g.hosts))
+    }
+
+    /// The hosts of the group and of all groups below it, each once: what `groups[…]` is in a template.
+    pub fn members_of(&self, group: &str) -> Vec<&str> {
+        let group = self.graph.find_group(group);
+        let mut seen = std::collections::HashSet::new();
+        let mut hosts = group.map_or_else(Vec::new, |g| self.graph.members(g));
+        hosts.retain(|h| seen.insert(*h));
+        self.names(&hosts)
+    }
+
+    /// The host's groups with all above them, sorted, without `all`: Ansible's `group_names`.
+    pub fn group_names(&self, host: &str) -> Vec<&str> {
+        let groups = self.graph.groups_of(host);
+        let mut names: Vec<&str> = groups
+            .iter()
+            .filter(|g| **g != graph::ALL)
+            .filter_map(|g| self.graph.groups.get(*g))
+            .map(|g| g.name.as_str())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// `vars:` of a group in the inventory sources, without `ansible_group_priority`.
+    pub fn inline_group_vars(&self, group: &str) -> Option<&Vars> {
+        self.graph.named_group(group).map(|g| &g.vars)
+    }
+
+    /// The group's `ansible_group_priority`, 1 if it has none.
+    pub fn group_priority(&self, group: &str) -> Option<i64> {
+        self.graph.named_group(group).map(|g| g.priority)
+    }
+
+    /// The host's own variables in the inventory sources.
+    pub fn inline_host_vars(&self, host: &str) -> Option<&Vars> {
+        self.graph.host(host).map(|h| &h.vars)
+    }
+
+    /// The folder that [`Request::playbook_dir`] named, as it was given.
+    pub fn playbook_dir(&self) -> Option<&Path> {
+        self.playbook_dir.as_deref()
+    }
+
+    fn names(&self, hosts: &[usize]) -> Vec<&str> {
+        hosts
+            .iter()
+            .filter_map(|h| self.graph.hosts.get(*h))
+            .map(|h| h.name.as_str())
+            .collect()
     }
 
     /// The folder of the source that named the host first, absolute: Ansible's `inventory_dir`.

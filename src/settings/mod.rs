@@ -23,7 +23,7 @@ pub use options::{Env, Options};
 pub use problem::{SettingProblem, SettingsErrors};
 pub use spec::*;
 
-use crate::inventory::{Inventory, InventoryError};
+use crate::inventory::{Inventory, InventoryError, Request};
 use reader::Reader;
 
 /// The hosts that are meant, ready to be worked on.
@@ -43,8 +43,11 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         [] => from_env(options),
         given => given.to_vec(),
     };
-    let mut inventory = Inventory::load(&sources, &options.extra_vars, &options.cwd)
-        .map_err(|faults| failed(&faults, options, &mut warnings))?;
+    let mut request = Request::new(&options.cwd);
+    request.sources = sources;
+    request.extra_vars.clone_from(&options.extra_vars);
+    let mut inventory =
+        Inventory::load(&request).map_err(|faults| failed(&faults, options, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
     if let Some(config) = ansible_cfg(options) {
         warnings.push(format!("{config}: ansible.cfg is not read yet"));
