@@ -13,9 +13,11 @@ mod extra;
 mod files;
 mod graph;
 mod groups;
+pub mod list;
 mod pattern;
 mod ranges;
 mod request;
+pub mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt;
