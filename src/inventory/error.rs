@@ -89,7 +89,9 @@ impl InventoryError {
         match self {
             InventoryError::Unsupported { hint, .. } => Some(hint),
             InventoryError::Locked { source, .. } => source.hint.as_deref(),
-            InventoryError::NoSource => Some("name it with -i FILE"),
+            InventoryError::NoSource => {
+                Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
+            }
             InventoryError::NothingMatches(_) => {
                 Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")
             }

@@ -8,6 +8,7 @@
 //! error says so by name.
 
 pub mod config;
+pub mod connection;
 mod error;
 mod extra;
 mod files;
@@ -88,6 +89,18 @@ pub enum Rule {
     HostFile,
     /// `-e`.
     Extra,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::GroupInline(group) => write!(f, "`vars` of the group {group} in the inventory"),
+            Rule::GroupFile(group) => write!(f, "group_vars of the group {group}"),
+            Rule::HostInline => f.write_str("variable of the host in the inventory"),
+            Rule::HostFile => f.write_str("host_vars of the host"),
+            Rule::Extra => f.write_str("extra variable, which wins over every file"),
+        }
+    }
 }
 
 /// A variable's value with where it came from. `Debug` shows no value: it may be a secret.

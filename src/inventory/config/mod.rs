@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{InventoryError, Place};
+use super::{HashBehaviour, InventoryError, Layer, Place, Request};
 use crate::secrets::Secret;
 
 /// Looks up an environment variable; a closure, so that tests need no process environment.
@@ -91,8 +91,12 @@ pub struct AnsibleConfig {
     pub vault_id_match: Option<Setting<bool>>,
     /// `[defaults] ask_vault_pass`.
     pub ask_vault_pass: Option<Setting<bool>>,
-    /// `[defaults] hash_behaviour` is `merge`.
-    pub hash_merge: Option<Setting<bool>>,
+    /// `[defaults] hash_behaviour`.
+    pub hash_behaviour: Option<Setting<HashBehaviour>>,
+    /// `[defaults] precedence`.
+    pub precedence: Option<Setting<Vec<Layer>>>,
+    /// `[defaults] force_valid_group_names` is `always` or `silently`.
+    pub transform_group_names: Option<Setting<bool>>,
     /// `[defaults] yaml_valid_extensions`, each with its dot.
     pub yaml_valid_extensions: Option<Setting<Vec<String>>>,
     /// `[inventory] any_unparsed_is_failed`.
@@ -137,7 +141,8 @@ impl AnsibleConfig {
         let mut reader = read::Reader::open(expand, found.path.as_deref())?;
         let mut config = reader.settings();
         config.file = found.path;
-        config.warnings.extend(found.warnings);
+        config.warnings = found.warnings;
+        config.warnings.extend(reader.take_warnings());
         match reader.into_faults() {
             faults if faults.is_empty() => Ok(config),
             faults => Err(faults),
@@ -164,6 +169,34 @@ impl AnsibleConfig {
             _ => path.display().to_string(),
         };
         paths.iter().map(shown).collect()
+    }
+
+    /// What is configured about reading, on top of Ansible's defaults.
+    pub fn configure(&self, request: &mut Request) {
+        fn set<T: Clone>(to: &mut T, from: Option<&Setting<T>>) {
+            if let Some(setting) = from {
+                to.clone_from(&setting.value);
+            }
+        }
+        set(&mut request.hash_behaviour, self.hash_behaviour.as_ref());
+        set(&mut request.precedence, self.precedence.as_ref());
+        set(
+            &mut request.yaml_extensions,
+            self.yaml_valid_extensions.as_ref(),
+        );
+        set(
+            &mut request.ignore_extensions,
+            self.ignore_extensions.as_ref(),
+        );
+        set(&mut request.ignore_patterns, self.ignore_patterns.as_ref());
+        set(
+            &mut request.any_unparsed_is_failed,
+            self.any_unparsed_is_failed.as_ref(),
+        );
+        set(
+            &mut request.transform_group_names,
+            self.transform_group_names.as_ref(),
+        );
     }
 
     /// The file as a user who stands in `cwd` would write it.

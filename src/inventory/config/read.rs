@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::parser::{self, Parsed};
 use super::paths::Expand;
 use super::{AnsibleConfig, MAX_BYTES, Setting};
-use crate::inventory::{InventoryError, Place};
+use crate::inventory::{HashBehaviour, InventoryError, Layer, Place};
 use crate::secrets::Secret;
 use crate::yaml::Mark;
 
@@ -28,6 +28,7 @@ pub(super) struct Reader<'a> {
     expand: Expand<'a>,
     file: Option<File>,
     faults: Vec<InventoryError>,
+    warnings: Vec<String>,
 }
 
 struct File {
@@ -47,7 +48,13 @@ impl<'a> Reader<'a> {
             expand,
             file,
             faults: Vec::new(),
+            warnings: Vec::new(),
         })
+    }
+
+    /// Remarks on values.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     pub fn into_faults(self) -> Vec<InventoryError> {
@@ -72,7 +79,7 @@ impl<'a> Reader<'a> {
         }
         AnsibleConfig {
             file: None,
-            warnings: self.unsupported(&names!(ANSIBLE_PRECEDENCE; MAIN precedence)),
+            warnings: Vec::new(),
             inventory: self.path_list(&names!(ANSIBLE_INVENTORY; MAIN inventory)),
             playbook_dir: self.path(&names!(ANSIBLE_PLAYBOOK_DIR; MAIN playbook_dir)),
             remote_user: self.text(&names!(ANSIBLE_REMOTE_USER; MAIN remote_user)),
@@ -119,7 +126,12 @@ impl<'a> Reader<'a> {
             vault_identity: self.text(&names!(ANSIBLE_VAULT_IDENTITY; MAIN vault_identity)),
             vault_id_match: self.boolean(&names!(ANSIBLE_VAULT_ID_MATCH; MAIN vault_id_match)),
             ask_vault_pass: self.boolean(&names!(ANSIBLE_ASK_VAULT_PASS; MAIN ask_vault_pass)),
-            hash_merge: self.hash_merge(&names!(ANSIBLE_HASH_BEHAVIOUR; MAIN hash_behaviour)),
+            hash_behaviour: self
+                .hash_behaviour(&names!(ANSIBLE_HASH_BEHAVIOUR; MAIN hash_behaviour)),
+            precedence: self.precedence(&names!(ANSIBLE_PRECEDENCE; MAIN precedence)),
+            transform_group_names: self.transform(&names!(
+                ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS; MAIN force_valid_group_names
+            )),
             yaml_valid_extensions: self
                 .list(&names!(ANSIBLE_YAML_FILENAME_EXT; MAIN yaml_valid_extensions)),
             any_unparsed_is_failed: self.boolean(&names!(
@@ -183,10 +195,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Any text but those that mean yes is no, as in Ansible.
-    fn boolean(&self, names: &Names) -> Option<Setting<bool>> {
+    fn boolean(&mut self, names: &Names) -> Option<Setting<bool>> {
         let raw = self.raw(names)?;
         let text = raw.text.trim().to_lowercase();
         let value = matches!(text.as_str(), "y" | "yes" | "on" | "1" | "true" | "t");
+        if !value && !matches!(text.as_str(), "n" | "no" | "off" | "0" | "false" | "f") {
+            self.warnings.push(format!(
+                "{}: `{}` is neither true nor false; it counts as false, as it does for Ansible",
+                raw.place,
+                raw.text.escape_debug()
+            ));
+        }
         Some(Setting {
             value,
             place: raw.place,
@@ -257,44 +276,61 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn hash_merge(&mut self, names: &Names) -> Option<Setting<bool>> {
+    /// One of several words.
+    fn word<T: Clone>(
+        &mut self,
+        names: &Names,
+        words: &[(&str, T)],
+        wanted: &str,
+    ) -> Option<Setting<T>> {
         let raw = self.raw(names)?;
         let text = if raw.in_file {
             unquote(&raw.text)
         } else {
             &raw.text
         };
-        let value = match text {
-            "merge" => true,
-            "replace" => false,
-            _ => return self.fault(&raw, "a hash_behaviour: replace and merge are"),
-        };
-        Some(Setting {
-            value,
-            place: raw.place,
-        })
+        match words.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Some(Setting {
+                value: value.clone(),
+                place: raw.place,
+            }),
+            None => self.fault(&raw, wanted),
+        }
     }
 
-    /// What changes the meaning of the inventory and is not followed.
-    fn unsupported(&self, precedence: &Names) -> Vec<String> {
-        const DEFAULT: [&str; 6] = [
-            "all_inventory",
-            "groups_inventory",
-            "all_plugins_inventory",
-            "all_plugins_play",
-            "groups_plugins_inventory",
-            "groups_plugins_play",
+    fn hash_behaviour(&mut self, names: &Names) -> Option<Setting<HashBehaviour>> {
+        let words = [
+            ("merge", HashBehaviour::Merge),
+            ("replace", HashBehaviour::Replace),
         ];
-        self.list(precedence)
-            .filter(|setting| setting.value != DEFAULT)
-            .map(|setting| {
-                format!(
-                    "{}: another precedence than Ansible's default is not followed",
-                    setting.place
-                )
-            })
-            .into_iter()
-            .collect()
+        self.word(names, &words, "a hash_behaviour: replace and merge are")
+    }
+
+    fn transform(&mut self, names: &Names) -> Option<Setting<bool>> {
+        let words = [
+            ("always", true),
+            ("silently", true),
+            ("never", false),
+            ("ignore", false),
+        ];
+        self.word(names, &words, "one of always, silently, never, ignore")
+    }
+
+    fn precedence(&mut self, names: &Names) -> Option<Setting<Vec<Layer>>> {
+        let raw = self.raw(names)?;
+        let list = self.list(names)?;
+        let layers: Option<Vec<Layer>> = list
+            .value
+            .iter()
+            .map(|name| Layer::from_name(name))
+            .collect();
+        match layers {
+            Some(value) => Some(Setting {
+                value,
+                place: list.place,
+            }),
+            None => self.fault(&raw, "a list of Ansible's names of precedence"),
+        }
     }
 }
 

@@ -100,10 +100,16 @@ fn values_have_types() {
         "false ansible.cfg:6"
     );
     assert_eq!(
+        config.warnings,
+        [
+            "ansible.cfg:6: `nope` is neither true nor false; it counts as false, as it does for Ansible"
+        ]
+    );
+    assert_eq!(
         told(config.vault_identity_list.as_ref()),
         r#"["a@x", "b@y"] ansible.cfg:7"#
     );
-    assert_eq!(told(config.hash_merge.as_ref()), "true ansible.cfg:8");
+    assert_eq!(told(config.hash_behaviour.as_ref()), "Merge ansible.cfg:8");
     assert_eq!(
         told(config.ignore_extensions.as_ref()),
         r#"[".x", ".y"] ansible.cfg:9"#
