@@ -209,7 +209,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// How long the database may take to become ready, as 10m, 90s or 300 (seconds)
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = duration::DEFAULT, value_parser = duration::parse)]
     pub wait_timeout: Duration,
     /// Compare files on the node by their full digest, not by size and times
     #[arg(long)]

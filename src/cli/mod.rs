@@ -7,6 +7,7 @@
 pub mod args;
 mod duration;
 mod inventory;
+mod module;
 mod pages;
 mod password;
 mod reference;
@@ -33,6 +34,9 @@ use crate::secrets::Masker;
 /// Runs the program with its arguments, the first being its name, and returns the code to end with.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     let argv: Vec<OsString> = argv.into_iter().collect();
+    if let Some(task) = module::asked(&argv) {
+        return module::run(task);
+    }
     match Cli::try_parse_from(&argv) {
         Ok(cli) => dispatch(cli),
         Err(error) if !error.use_stderr() => print_data(&error.render().to_string()),

@@ -40,7 +40,7 @@ pub enum Place {
     File(Arc<str>),
     /// A line of a file.
     Line(Arc<str>, Mark),
-    /// An argument of the command line, by its flag: never with its value.
+    /// An argument of the command line by its flag, or of a module's task: never with its value.
     Flag(&'static str),
     /// A variable of the environment, by its name: never with its value.
     Environment(&'static str),

@@ -5,6 +5,7 @@
 
 mod check;
 mod connection;
+pub mod given;
 mod host;
 mod objects;
 mod options;
@@ -17,8 +18,9 @@ pub mod table;
 mod values;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+pub use given::resolve_given;
 pub use options::{Env, Options};
 pub use problem::{SettingProblem, SettingsErrors};
 pub use spec::*;
@@ -77,24 +79,10 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         let base = inventory
             .inventory_dir(name)
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
-        let spec = host::read(&mut reader, options, &base);
-        let connection = connection::read(name, &mut reader, options);
-        let sound = reader.problems.is_empty();
-        problems.extend(reader.problems.into_iter().map(|p| of_host(p, name)));
-        warnings.extend(reader.warnings);
-        match spec {
-            Some(spec) if sound => hosts.push(HostSettings {
-                name: name.clone(),
-                connection,
-                spec,
-            }),
-            // Nothing is ever silently left out.
-            None if sound => problems.push(of_host(
-                SettingProblem::new("settings.value", "the settings are incomplete"),
-                name,
-            )),
-            _ => {}
-        }
+        let (host, wrong, remarks) = settle(name, reader, options, &base);
+        hosts.extend(host);
+        problems.extend(wrong.into_iter().map(|p| of_host(p, name)));
+        warnings.extend(remarks);
     }
     warnings.extend(inventory.take_warnings());
     if !meant {
@@ -108,6 +96,35 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     } else {
         Err(SettingsErrors::new(problems, warnings))
     }
+}
+
+/// One host's settings, if nothing is wrong with them, with all problems and remarks.
+fn settle(
+    name: &str,
+    mut reader: Reader<'_>,
+    options: &Options,
+    base: &Path,
+) -> (Option<HostSettings>, Vec<SettingProblem>, Vec<String>) {
+    let spec = host::read(&mut reader, options, base);
+    let connection = connection::read(name, &mut reader, options);
+    let mut problems = reader.problems;
+    let host = match spec {
+        Some(spec) if problems.is_empty() => Some(HostSettings {
+            name: name.to_owned(),
+            connection,
+            spec,
+        }),
+        // Nothing is ever silently left out.
+        None if problems.is_empty() => {
+            problems.push(SettingProblem::new(
+                "settings.value",
+                "the settings are incomplete",
+            ));
+            None
+        }
+        _ => None,
+    };
+    (host, problems, reader.warnings)
 }
 
 fn of_host(mut problem: SettingProblem, host: &str) -> SettingProblem {
@@ -142,6 +159,8 @@ fn nobody(names: &[String], options: &Options) -> SettingProblem {
 mod check_tests;
 #[cfg(test)]
 mod connection_tests;
+#[cfg(test)]
+mod given_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
