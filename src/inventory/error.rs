@@ -1,6 +1,7 @@
 //! What can be wrong with an inventory, with the place and what to do.
 
-use crate::yaml::YamlError;
+use crate::secrets::KeyError;
+use crate::yaml::{Mark, YamlError};
 
 use super::Place;
 
@@ -37,6 +38,15 @@ pub enum InventoryError {
         /// What is wrong.
         what: String,
     },
+    /// Something encrypted that the keys at hand do not open.
+    #[error("{place}: this cannot be decrypted")]
+    Locked {
+        /// Where it stands.
+        place: Place,
+        /// Why.
+        #[source]
+        source: KeyError,
+    },
     /// A `--limit` that leaves no host.
     #[error("--limit {0}: no host of the inventory matches")]
     NothingMatches(String),
@@ -65,11 +75,23 @@ impl InventoryError {
         }
     }
 
+    /// A file, or one value in it, that a keyring could not open.
+    pub fn locked(place: Place, source: KeyError) -> Self {
+        let place = match source.line {
+            Some(line) => place.at(Mark { line, column: 1 }),
+            None => place,
+        };
+        InventoryError::Locked { place, source }
+    }
+
     /// What to do about it, if there is more to say than the message says.
     pub fn hint(&self) -> Option<&str> {
         match self {
             InventoryError::Unsupported { hint, .. } => Some(hint),
-            InventoryError::NoSource => Some("name it with -i FILE"),
+            InventoryError::Locked { source, .. } => source.hint.as_deref(),
+            InventoryError::NoSource => {
+                Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
+            }
             InventoryError::NothingMatches(_) => {
                 Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")
             }

@@ -1,6 +1,6 @@
 //! Groups and hosts, and how deep a group lies: what decides whose variables win.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::{InventoryError, Place, Vars};
 
@@ -227,18 +227,25 @@ impl Graph {
         })
     }
 
-    /// The group and all groups below it.
-    pub fn descendants(&self, group: usize) -> BTreeSet<usize> {
-        let mut found = BTreeSet::new();
-        let mut todo = vec![group];
-        while let Some(group) = todo.pop() {
-            if found.insert(group)
-                && let Some(group) = self.groups.get(group)
-            {
-                todo.extend(group.children.iter().map(|(c, _)| *c));
+    pub fn named_group(&self, name: &str) -> Option<&Group> {
+        self.groups.get(self.find_group(name)?)
+    }
+
+    /// The hosts of the group, then those of the groups below it, level by level; a host in several of
+    /// them comes several times.
+    pub fn members(&self, group: usize) -> Vec<usize> {
+        let mut found = HashSet::from([group]);
+        let mut todo = VecDeque::from([group]);
+        let mut hosts = Vec::new();
+        while let Some(group) = todo.pop_front().and_then(|g| self.groups.get(g)) {
+            hosts.extend(&group.hosts);
+            for (child, _) in &group.children {
+                if found.insert(*child) {
+                    todo.push_back(*child);
+                }
             }
         }
-        found
+        hosts
     }
 
     /// A host's groups with all above them, in the order in which their variables are merged.

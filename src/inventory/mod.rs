@@ -7,20 +7,27 @@
 //! Read are YAML inventories with `group_vars` and `host_vars`; for what Ansible has beyond that the
 //! error says so by name.
 
+pub mod config;
+pub mod connection;
 mod error;
 mod extra;
 mod files;
 mod graph;
 mod groups;
+pub mod list;
 mod pattern;
 mod ranges;
+mod request;
+pub mod shown;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use config::{AnsibleConfig, Env};
 pub use error::InventoryError;
+pub use request::{AnsibleProgram, HashBehaviour, Layer, Request};
 
 use crate::yaml::{Mark, Node, Warning};
 use files::VarsFiles;
@@ -33,8 +40,10 @@ pub enum Place {
     File(Arc<str>),
     /// A line of a file.
     Line(Arc<str>, Mark),
-    /// An argument of the command line, by its flag: never with its value.
+    /// An argument of the command line by its flag, or of a module's task: never with its value.
     Flag(&'static str),
+    /// A variable of the environment, by its name: never with its value.
+    Environment(&'static str),
 }
 
 impl fmt::Display for Place {
@@ -43,6 +52,7 @@ impl fmt::Display for Place {
             Place::File(file) => f.write_str(file),
             Place::Line(file, mark) => write!(f, "{file}:{}", mark.line),
             Place::Flag(flag) => f.write_str(flag),
+            Place::Environment(name) => write!(f, "{name} (environment)"),
         }
     }
 }
@@ -53,7 +63,7 @@ impl Place {
     pub fn at(&self, mark: Mark) -> Place {
         match self {
             Place::File(file) | Place::Line(file, _) => Place::Line(file.clone(), mark),
-            Place::Flag(flag) => Place::Flag(flag),
+            Place::Flag(_) | Place::Environment(_) => self.clone(),
         }
     }
 
@@ -79,6 +89,18 @@ pub enum Rule {
     HostFile,
     /// `-e`.
     Extra,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::GroupInline(group) => write!(f, "`vars` of the group {group} in the inventory"),
+            Rule::GroupFile(group) => write!(f, "group_vars of the group {group}"),
+            Rule::HostInline => f.write_str("variable of the host in the inventory"),
+            Rule::HostFile => f.write_str("host_vars of the host"),
+            Rule::Extra => f.write_str("extra variable, which wins over every file"),
+        }
+    }
 }
 
 /// A variable's value with where it came from. `Debug` shows no value: it may be a secret.
@@ -108,6 +130,7 @@ struct Source {
 #[derive(Debug)]
 pub struct Inventory {
     sources: Vec<Source>,
+    playbook_dir: Option<PathBuf>,
     graph: Graph,
     extra: Vars,
     files: VarsFiles,
@@ -115,15 +138,13 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Reads the `-i` sources in order, and the `-e` arguments. Relative paths are relative to `cwd`,
-    /// which must be absolute. All faults that can be found are returned together.
-    pub fn load(
-        sources: &[String],
-        extra_vars: &[String],
-        cwd: &Path,
-    ) -> Result<Inventory, Vec<InventoryError>> {
+    /// Reads the sources in order, and the extra variables. All faults that can be found are returned
+    /// together.
+    pub fn load(request: &Request) -> Result<Inventory, Vec<InventoryError>> {
+        let (sources, extra_vars, cwd) = (&request.sources, &request.extra_vars, &request.cwd);
         let mut inventory = Inventory {
             sources: Vec::new(),
+            playbook_dir: request.playbook_dir.clone(),
             graph: Graph::new(),
             extra: Vars::new(),
             files: VarsFiles::new(cwd),
@@ -190,6 +211,79 @@ impl Inventory {
     /// The names of all hosts in the order in which they were first written.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         self.graph.hosts.iter().map(|h| h.name.as_str())
+    }
+
+    /// The names of all groups in the order in which they were first written; `all` and `ungrouped`,
+    /// which are always there, come first.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.graph.groups.iter().map(|g| g.name.as_str())
+    }
+
+    /// The groups directly below a group, in Ansible's order; none for a group that is not there.
+    pub fn children_of(&self, group: &str) -> Vec<&str> {
+        let group = self.graph.named_group(group);
+        let children = group.map_or(&[][..], |g| &g.children);
+        children
+            .iter()
+            .filter_map(|(child, _)| self.graph.groups.get(*child))
+            .map(|child| child.name.as_str())
+            .collect()
+    }
+
+    /// The hosts that stand in the group itself, in Ansible's order, without those of its children.
+    pub fn hosts_of(&self, group: &str) -> Vec<&str> {
+        let group = self.graph.named_group(group);
+        self.names(group.map_or(&[][..], |g| &g.hosts))
+    }
+
+    /// The hosts of the group and of all groups below it, each once: what `groups[…]` is in a template.
+    pub fn members_of(&self, group: &str) -> Vec<&str> {
+        let group = self.graph.find_group(group);
+        let mut seen = std::collections::HashSet::new();
+        let mut hosts = group.map_or_else(Vec::new, |g| self.graph.members(g));
+        hosts.retain(|h| seen.insert(*h));
+        self.names(&hosts)
+    }
+
+    /// The host's groups with all above them, sorted, without `all`: Ansible's `group_names`.
+    pub fn group_names(&self, host: &str) -> Vec<&str> {
+        let groups = self.graph.groups_of(host);
+        let mut names: Vec<&str> = groups
+            .iter()
+            .filter(|g| **g != graph::ALL)
+            .filter_map(|g| self.graph.groups.get(*g))
+            .map(|g| g.name.as_str())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// `vars:` of a group in the inventory sources, without `ansible_group_priority`.
+    pub fn inline_group_vars(&self, group: &str) -> Option<&Vars> {
+        self.graph.named_group(group).map(|g| &g.vars)
+    }
+
+    /// The group's `ansible_group_priority`, 1 if it has none.
+    pub fn group_priority(&self, group: &str) -> Option<i64> {
+        self.graph.named_group(group).map(|g| g.priority)
+    }
+
+    /// The host's own variables in the inventory sources.
+    pub fn inline_host_vars(&self, host: &str) -> Option<&Vars> {
+        self.graph.host(host).map(|h| &h.vars)
+    }
+
+    /// The folder that [`Request::playbook_dir`] named, as it was given.
+    pub fn playbook_dir(&self) -> Option<&Path> {
+        self.playbook_dir.as_deref()
+    }
+
+    fn names(&self, hosts: &[usize]) -> Vec<&str> {
+        hosts
+            .iter()
+            .filter_map(|h| self.graph.hosts.get(*h))
+            .map(|h| h.name.as_str())
+            .collect()
     }
 
     /// The folder of the source that named the host first, absolute: Ansible's `inventory_dir`.

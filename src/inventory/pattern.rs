@@ -131,9 +131,7 @@ fn one(graph: &Graph, pattern: &str) -> Result<Option<BTreeSet<usize>>, Inventor
             hosts.extend(0..graph.hosts.len());
             continue;
         }
-        for group in graph.descendants(*group) {
-            hosts.extend(graph.groups.get(group).map_or(&[][..], |g| &g.hosts));
-        }
+        hosts.extend(graph.members(*group));
     }
     if !found || glob {
         for (index, host) in graph.hosts.iter().enumerate() {

@@ -21,7 +21,10 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 fn load(dir: &tempfile::TempDir, sources: &[&str], extra: &[&str]) -> Result<Inventory, String> {
-    Inventory::load(&strings(sources), &strings(extra), dir.path()).map_err(|e| told(&e))
+    let mut request = Request::new(dir.path());
+    request.sources = strings(sources);
+    request.extra_vars = strings(extra);
+    Inventory::load(&request).map_err(|e| told(&e))
 }
 
 fn told(faults: &[InventoryError]) -> String {
