@@ -39,6 +39,9 @@ pub enum Command {
     Plan(ApplyArgs),
     /// Show what is there: release, pod, volume, versions, last run; read-only
     Status(StatusArgs),
+    /// Look at encrypted files, and for clear-text credentials where encrypted ones belong
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Print a shell's completions to standard output
     Completions {
         /// The shell
@@ -198,6 +201,27 @@ pub struct StatusArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
+}
+
+/// `secrets`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SecretsCommand {
+    /// Print what a file of Ansible Vault or SOPS holds, as ansible-vault view and sops decrypt do
+    View(ViewArgs),
+}
+
+/// `secrets view`.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// The encrypted file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// Never ask anything
+    #[arg(long)]
+    pub no_input: bool,
 }
 
 /// The form that the arguments ask for, found without parsing them: also a usage error has to be

@@ -53,6 +53,12 @@ impl Keyring {
         sops::is_sops(node)
     }
 
+    /// The same for the text of a file, whose `name` tells its format: also dotenv and binary files.
+    #[must_use]
+    pub fn is_sops_text(name: &str, text: &str) -> bool {
+        sops::is_sops_text(name, text)
+    }
+
     /// Opens a file that SOPS encrypted. `name` tells the format by its ending; the answer holds the
     /// values as Ansible types them, every node [`sealed`](Node::sealed), without the `sops` key. Marks
     /// are those of the encrypted text.

@@ -177,6 +177,18 @@ pub(super) fn is_sops(node: &Node) -> bool {
     node.get(KEY).is_some_and(metadata::looks_like)
 }
 
+/// The same for a text in the form that the file's name says. One that is broken is not SOPS'.
+pub(super) fn is_sops_text(name: &str, text: &str) -> bool {
+    match Format::of(name) {
+        Format::Yaml => yaml::parse(name, text, Schema::GoYaml3)
+            .is_ok_and(|read| read.documents.first().is_some_and(is_sops)),
+        Format::Json | Format::Binary => json(text).is_ok_and(|node| is_sops(&node)),
+        Format::Dotenv => dotenv::read(text).is_ok_and(|(_, sops)| metadata::looks_like(&sops)),
+        // Not read, but known, so that the error can say so.
+        Format::Ini => text.contains("[sops]"),
+    }
+}
+
 /// Documents without metadata, the metadata, and the metadata's lines.
 fn read(
     format: Format,
