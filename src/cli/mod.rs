@@ -11,6 +11,7 @@ mod module;
 mod pages;
 mod password;
 mod reference;
+mod secrets;
 mod sources;
 mod status;
 pub mod stop;
@@ -64,21 +65,25 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Completions { shell } => print_data(&pages::completions(shell)),
         Command::Man { command } => match pages::man(command.as_deref()) {
             Ok(page) => print_data(&page),
-            Err(problem) => fail(&cli.output, problem),
+            Err(problem) => fail(&cli.output, vec![problem]),
         },
         Command::Reference => print_data(&reference::markdown()),
         Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),
         Command::Inventory(args) => inventory::show(&cli.output, &args),
+        Command::Secrets(command) => match secrets::run(&cli.output, &command) {
+            Ok(exit) => exit,
+            Err(problems) => fail(&cli.output, problems),
+        },
     }
 }
 
-fn fail(output: &OutputArgs, problem: Problem) -> Exit {
+fn fail(output: &OutputArgs, problems: Vec<Problem>) -> Exit {
     let options = Options::detect(output.output, output.color, output.verbosity());
-    let exit = problem.exit;
+    let exit = worst(&problems);
     match Reporter::start(options, Masker::default()) {
-        Ok(reporter) => reporter.finish(exit, vec![problem]),
+        Ok(reporter) => reporter.finish(exit, problems),
         Err(_) => exit,
     }
 }

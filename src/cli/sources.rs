@@ -4,7 +4,7 @@
 //! reads the same one with the same keys.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{InventoryFrom, KeyArgs, SourceArgs};
@@ -16,13 +16,7 @@ use crate::settings::{Options, SettingProblem};
 
 /// The options that these flags make, with Ansible's configuration, which was looked for.
 pub(super) fn options(args: &SourceArgs) -> Result<(Options, Arc<AnsibleConfig>), Vec<Problem>> {
-    let cwd = std::env::current_dir().map_err(|e| {
-        let what = "the current folder cannot be found";
-        vec![Problem::new("settings.cwd", Exit::Settings, what).because(e.to_string())]
-    })?;
-    let env: Env = Arc::new(|name: &str| std::env::var(name).ok());
-    let mut options = Options::new(cwd.clone(), env.clone());
-    let config = options.load_config().map_err(|faults| problems(&faults))?;
+    let (mut options, config) = surroundings()?;
     options.inventories = args
         .inventory
         .iter()
@@ -31,7 +25,7 @@ pub(super) fn options(args: &SourceArgs) -> Result<(Options, Arc<AnsibleConfig>)
     options.limit.clone_from(&args.limit);
     options.extra_vars.clone_from(&args.extra_vars);
     options.playbook_dir.clone_from(&args.playbook_dir);
-    options.keyring = Arc::new(keyring(&args.keys, args.no_input, &config, &cwd, &env));
+    options.keyring = Arc::new(keyring(&args.keys, args.no_input, &options, &config));
     options.from_ansible =
         (args.inventory_from == InventoryFrom::Ansible).then(|| AnsibleProgram {
             arguments: arguments(&args.keys),
@@ -52,17 +46,30 @@ pub(super) fn problems(faults: &[InventoryError]) -> Vec<Problem> {
     all
 }
 
+/// The current folder, the environment, and Ansible's configuration that is found from there.
+fn surroundings() -> Result<(Options, Arc<AnsibleConfig>), Vec<Problem>> {
+    let cwd = std::env::current_dir().map_err(|e| {
+        let what = "the current folder cannot be found";
+        vec![Problem::new("settings.cwd", Exit::Settings, what).because(e.to_string())]
+    })?;
+    let env: Env = Arc::new(|name: &str| std::env::var(name).ok());
+    let mut options = Options::new(cwd, env);
+    let config = options.load_config().map_err(|faults| problems(&faults))?;
+    Ok((options, config))
+}
+
+/// The keys alone, for a command that reads no inventory.
+pub(super) fn keys(args: &KeyArgs, no_input: bool) -> Result<Keyring, Vec<Problem>> {
+    let (options, config) = surroundings()?;
+    Ok(keyring(args, no_input, &options, &config))
+}
+
 /// The keys of a run, none of which is fetched before it is needed.
-pub(super) fn keyring(
-    keys: &KeyArgs,
-    no_input: bool,
-    config: &AnsibleConfig,
-    cwd: &Path,
-    env: &Env,
-) -> Keyring {
-    let mut options = KeyOptions::new(cwd);
-    options.env = env.clone();
-    options.home = env("HOME").filter(|h| !h.is_empty()).map(PathBuf::from);
+fn keyring(keys: &KeyArgs, no_input: bool, around: &Options, config: &AnsibleConfig) -> Keyring {
+    let mut options = KeyOptions::new(&around.cwd);
+    options.env = around.env.clone();
+    let home = (around.env)("HOME").filter(|h| !h.is_empty());
+    options.home = home.map(PathBuf::from);
     options.ask = (!no_input && password::terminal()).then(|| -> Ask {
         Arc::new(|prompt: &str| rpassword::prompt_password(prompt).map(Secret::from))
     });
