@@ -15,6 +15,7 @@ mod groups;
 mod pattern;
 mod ranges;
 mod request;
+pub mod template;
 
 use std::collections::BTreeMap;
 use std::fmt;
