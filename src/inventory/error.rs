@@ -47,6 +47,18 @@ pub enum InventoryError {
         #[source]
         source: KeyError,
     },
+    /// A variable whose template cannot be rendered.
+    #[error("{place}: {variable}: {what}")]
+    Template {
+        /// Where the template stands.
+        place: Place,
+        /// The variable, with the way into it, as `a.b[0]`.
+        variable: String,
+        /// What is wrong.
+        what: String,
+        /// What to do, if there is more to say.
+        hint: Option<String>,
+    },
     /// A `--limit` that leaves no host.
     #[error("--limit {0}: no host of the inventory matches")]
     NothingMatches(String),
@@ -92,6 +104,7 @@ impl InventoryError {
             InventoryError::NoSource => {
                 Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
             }
+            InventoryError::Template { hint, .. } => hint.as_deref(),
             InventoryError::NothingMatches(_) => {
                 Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")
             }

@@ -19,6 +19,7 @@ mod pattern;
 mod ranges;
 mod request;
 pub mod shown;
+pub mod template;
 
 use std::collections::BTreeMap;
 use std::fmt;
