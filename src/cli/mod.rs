@@ -5,6 +5,7 @@
 //! streams) are set up in one place, so the library below has none of them.
 
 pub mod args;
+mod argument_specs;
 mod duration;
 mod inventory;
 mod module;
@@ -68,6 +69,7 @@ fn dispatch(cli: Cli) -> Exit {
             Err(problem) => fail(&cli.output, vec![problem]),
         },
         Command::Reference => print_data(&reference::markdown()),
+        Command::ArgumentSpecs => print_data(&argument_specs::yaml()),
         Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),

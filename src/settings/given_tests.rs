@@ -181,6 +181,17 @@ fn all_that_is_wrong_by_the_name_in_the_task() {
 }
 
 #[test]
+fn a_setting_that_is_misspelt_in_the_inventory_is_seen() {
+    let names =
+        json!({"defined": ["monopg_relase", "monopg_release", "ansible_host", "my_own", 5]});
+    insta::assert_snapshot!(problems(names), @r"
+    one problem in the settings
+    module argument: monopg_relase: is not a setting of monopg
+      hint: did you mean monopg_release?
+    ");
+}
+
+#[test]
 fn no_problem_shows_a_secret() {
     for more in [
         json!({"monopg_credentials": "c4nary"}),
