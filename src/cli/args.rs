@@ -41,6 +41,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what the inventory says, of which file each value is and why it won; connects to nothing
     Inventory(InventoryArgs),
+    /// Look at encrypted files, and for clear-text credentials where encrypted ones belong
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Print a shell's completions to standard output
     Completions {
         /// The shell
@@ -251,6 +254,27 @@ pub struct ShowArgs {
     /// Show secrets in clear
     #[arg(long)]
     pub show_secrets: bool,
+}
+
+/// `secrets`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SecretsCommand {
+    /// Print what a file of Ansible Vault or SOPS holds, as ansible-vault view and sops decrypt do
+    View(ViewArgs),
+}
+
+/// `secrets view`.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// The encrypted file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// Never ask anything
+    #[arg(long)]
+    pub no_input: bool,
 }
 
 /// The form that the arguments ask for, found without parsing them: also a usage error has to be

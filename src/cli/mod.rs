@@ -7,10 +7,12 @@
 pub mod args;
 mod duration;
 mod inventory;
+mod keys;
 mod module;
 mod pages;
 mod password;
 mod reference;
+mod secrets;
 mod sources;
 mod status;
 pub mod stop;
@@ -71,6 +73,10 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),
         Command::Inventory(args) => inventory::show(&cli.output, &args),
+        Command::Secrets(command) => match secrets::run(&cli.output, &command) {
+            Ok(exit) => exit,
+            Err(problem) => fail(&cli.output, problem),
+        },
     }
 }
 

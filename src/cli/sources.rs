@@ -4,14 +4,13 @@
 //! reads the same one with the same keys.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{InventoryFrom, KeyArgs, SourceArgs};
-use super::password;
+use super::keys;
 use crate::error::{Exit, Problem};
 use crate::inventory::{AnsibleConfig, AnsibleProgram, Env, InventoryError};
-use crate::secrets::{Ask, KeyOptions, Keyring, Secret, VaultFlags};
+use crate::secrets::Keyring;
 use crate::settings::{Options, SettingProblem};
 
 /// The options that these flags make, with Ansible's configuration, which was looked for.
@@ -31,7 +30,8 @@ pub(super) fn options(args: &SourceArgs) -> Result<(Options, Arc<AnsibleConfig>)
     options.limit.clone_from(&args.limit);
     options.extra_vars.clone_from(&args.extra_vars);
     options.playbook_dir.clone_from(&args.playbook_dir);
-    options.keyring = Arc::new(keyring(&args.keys, args.no_input, &config, &cwd, &env));
+    let keys = keys::options(&args.keys, args.no_input, &config, &cwd, env);
+    options.keyring = Arc::new(Keyring::new(&keys));
     options.from_ansible =
         (args.inventory_from == InventoryFrom::Ansible).then(|| AnsibleProgram {
             arguments: arguments(&args.keys),
@@ -52,39 +52,17 @@ pub(super) fn problems(faults: &[InventoryError]) -> Vec<Problem> {
     all
 }
 
-/// The keys of a run, none of which is fetched before it is needed.
-pub(super) fn keyring(
-    keys: &KeyArgs,
-    no_input: bool,
-    config: &AnsibleConfig,
-    cwd: &Path,
-    env: &Env,
-) -> Keyring {
-    let mut options = KeyOptions::new(cwd);
-    options.env = env.clone();
-    options.home = env("HOME").filter(|h| !h.is_empty()).map(PathBuf::from);
-    options.ask = (!no_input && password::terminal()).then(|| -> Ask {
-        Arc::new(|prompt: &str| rpassword::prompt_password(prompt).map(Secret::from))
+/// The first of several faults, with the others as its causes, where there is room for one problem only.
+pub(super) fn first(faults: &[InventoryError]) -> Problem {
+    let mut all = problems(faults).into_iter();
+    let first = all.next().unwrap_or_else(|| {
+        Problem::new(
+            "settings.inventory",
+            Exit::Settings,
+            "the configuration is not usable",
+        )
     });
-    let path = |p: &PathBuf| p.to_string_lossy().into_owned();
-    let flags = VaultFlags {
-        identity_list: config
-            .vault_identity_list
-            .as_ref()
-            .map(|s| s.value.clone())
-            .unwrap_or_default(),
-        vault_ids: keys.vault_id.clone(),
-        password_files: keys.vault_password_file.clone(),
-        password_file: config.vault_password_file.as_ref().map(|s| path(&s.value)),
-        ask: keys.ask_vault_pass || config.ask_vault_pass.as_ref().is_some_and(|s| s.value),
-        identity: config
-            .vault_identity
-            .as_ref()
-            .map(|s| s.value.clone())
-            .filter(|label| !label.is_empty()),
-        id_match: config.vault_id_match.as_ref().is_some_and(|s| s.value),
-    };
-    Keyring::new(&options.with_vault(&flags))
+    all.fold(first, |first, other| first.because(other.what))
 }
 
 /// The same keys for `ansible-inventory`, which reads its configuration itself.

@@ -1,6 +1,7 @@
 //! The keys that a run has, and what they open: one value that readers of files are given.
 
 use super::keys::KeyOptions;
+use super::sops::{self, Sops};
 use super::vault::{Vault, envelope};
 use super::{KeyError, Secret};
 use crate::yaml::Node;
@@ -9,6 +10,7 @@ use crate::yaml::Node;
 #[derive(Debug)]
 pub struct Keyring {
     vault: Vault,
+    sops: Sops,
 }
 
 impl Default for Keyring {
@@ -29,6 +31,7 @@ impl Keyring {
     pub fn new(options: &KeyOptions) -> Self {
         Keyring {
             vault: Vault::new(options),
+            sops: Sops::new(options),
         }
     }
 
@@ -43,17 +46,29 @@ impl Keyring {
         self.vault.open(envelope)
     }
 
-    /// True if SOPS encrypted the file: its top level has `sops.mac` (or `sops` with recipients).
+    /// True if SOPS encrypted the file: its top level has `sops.mac` (or `sops` with recipients, for a
+    /// file whose MAC was taken out is to be refused and not read).
     #[must_use]
     pub fn is_sops(node: &Node) -> bool {
-        node.at(&["sops", "mac"]).is_some()
+        sops::is_sops(node)
+    }
+
+    /// The same for the text of a file, whose `name` tells its format: also dotenv and binary files.
+    #[must_use]
+    pub fn is_sops_text(name: &str, text: &str) -> bool {
+        sops::is_sops_text(name, text)
     }
 
     /// Opens a file that SOPS encrypted. `name` tells the format by its ending; the answer holds the
-    /// values as Ansible types them, every node [`sealed`](Node::sealed), without the `sops` key.
-    pub fn open_sops(&self, _name: &str, _text: &str) -> Result<Node, KeyError> {
-        Err(KeyError::new(
-            "this file is encrypted with SOPS, which monopg does not read yet",
-        ))
+    /// values as Ansible types them, every node [`sealed`](Node::sealed), without the `sops` key. Marks
+    /// are those of the encrypted text.
+    pub fn open_sops(&self, name: &str, text: &str) -> Result<Node, KeyError> {
+        self.sops.tree(name, text)
+    }
+
+    /// The text that `sops decrypt` prints; `as_json`: with `--output-type json`.
+    pub fn view_sops(&self, name: &str, text: &str, as_json: bool) -> Result<Secret, KeyError> {
+        let clear = self.sops.view(name, text, as_json)?;
+        Ok(Secret::new(clear.as_bytes()))
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod keyring;
 mod keys;
 mod program;
+mod sops;
 mod vault;
 
 use std::fmt;
