@@ -47,6 +47,17 @@ pub enum InventoryError {
         #[source]
         source: KeyError,
     },
+    /// The installed `ansible-inventory` gave no answer that can be used.
+    #[error("{program} {what}")]
+    Ansible {
+        /// The program.
+        program: String,
+        /// What happened, as `failed (exit status: 4)`.
+        what: String,
+        /// What it said itself.
+        #[source]
+        source: Option<Said>,
+    },
     /// A `--limit` that leaves no host.
     #[error("--limit {0}: no host of the inventory matches")]
     NothingMatches(String),
@@ -54,6 +65,11 @@ pub enum InventoryError {
     #[error("no inventory is given")]
     NoSource,
 }
+
+/// The last lines that a program wrote to its standard error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(pub String);
 
 impl InventoryError {
     pub(super) fn invalid(place: Place, what: impl Into<String>) -> Self {
@@ -89,6 +105,9 @@ impl InventoryError {
         match self {
             InventoryError::Unsupported { hint, .. } => Some(hint),
             InventoryError::Locked { source, .. } => source.hint.as_deref(),
+            InventoryError::Ansible { source, .. } if source.is_none() => {
+                Some("run it by hand: ansible-inventory -i FILE --list")
+            }
             InventoryError::NoSource => {
                 Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
             }
