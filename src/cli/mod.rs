@@ -8,6 +8,7 @@ pub mod args;
 mod argument_specs;
 mod duration;
 mod inventory;
+mod keys;
 mod module;
 mod pages;
 mod password;

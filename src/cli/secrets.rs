@@ -29,7 +29,7 @@ pub(super) fn run(output: &OutputArgs, command: &SecretsCommand) -> Result<Exit,
 
 /// The clear text of a file, or its values as JSON.
 fn view(args: &ViewArgs, as_json: bool) -> Result<Secret, Vec<Problem>> {
-    let keyring = sources::keys(&args.keys, args.no_input)?;
+    let keyring = sources::keyring(&args.keys, args.no_input)?;
     open(args, &keyring, as_json).map_err(|problem| vec![problem])
 }
 

@@ -4,14 +4,13 @@
 //! reads the same one with the same keys.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{InventoryFrom, KeyArgs, SourceArgs};
-use super::password;
+use super::keys;
 use crate::error::{Exit, Problem};
 use crate::inventory::{AnsibleConfig, AnsibleProgram, Env, InventoryError};
-use crate::secrets::{Ask, KeyOptions, Keyring, Secret, VaultFlags};
+use crate::secrets::Keyring;
 use crate::settings::{Options, SettingProblem};
 
 /// The options that these flags make, with Ansible's configuration, which was looked for.
@@ -25,7 +24,9 @@ pub(super) fn options(args: &SourceArgs) -> Result<(Options, Arc<AnsibleConfig>)
     options.limit.clone_from(&args.limit);
     options.extra_vars.clone_from(&args.extra_vars);
     options.playbook_dir.clone_from(&args.playbook_dir);
-    options.keyring = Arc::new(keyring(&args.keys, args.no_input, &options, &config));
+    let env = options.env.clone();
+    let keys = keys::options(&args.keys, args.no_input, &config, &options.cwd, env);
+    options.keyring = Arc::new(Keyring::new(&keys));
     options.from_ansible =
         (args.inventory_from == InventoryFrom::Ansible).then(|| AnsibleProgram {
             arguments: arguments(&args.keys),
@@ -59,39 +60,11 @@ fn surroundings() -> Result<(Options, Arc<AnsibleConfig>), Vec<Problem>> {
 }
 
 /// The keys alone, for a command that reads no inventory.
-pub(super) fn keys(args: &KeyArgs, no_input: bool) -> Result<Keyring, Vec<Problem>> {
+pub(super) fn keyring(args: &KeyArgs, no_input: bool) -> Result<Keyring, Vec<Problem>> {
     let (options, config) = surroundings()?;
-    Ok(keyring(args, no_input, &options, &config))
-}
-
-/// The keys of a run, none of which is fetched before it is needed.
-fn keyring(keys: &KeyArgs, no_input: bool, around: &Options, config: &AnsibleConfig) -> Keyring {
-    let mut options = KeyOptions::new(&around.cwd);
-    options.env = around.env.clone();
-    let home = (around.env)("HOME").filter(|h| !h.is_empty());
-    options.home = home.map(PathBuf::from);
-    options.ask = (!no_input && password::terminal()).then(|| -> Ask {
-        Arc::new(|prompt: &str| rpassword::prompt_password(prompt).map(Secret::from))
-    });
-    let path = |p: &PathBuf| p.to_string_lossy().into_owned();
-    let flags = VaultFlags {
-        identity_list: config
-            .vault_identity_list
-            .as_ref()
-            .map(|s| s.value.clone())
-            .unwrap_or_default(),
-        vault_ids: keys.vault_id.clone(),
-        password_files: keys.vault_password_file.clone(),
-        password_file: config.vault_password_file.as_ref().map(|s| path(&s.value)),
-        ask: keys.ask_vault_pass || config.ask_vault_pass.as_ref().is_some_and(|s| s.value),
-        identity: config
-            .vault_identity
-            .as_ref()
-            .map(|s| s.value.clone())
-            .filter(|label| !label.is_empty()),
-        id_match: config.vault_id_match.as_ref().is_some_and(|s| s.value),
-    };
-    Keyring::new(&options.with_vault(&flags))
+    let env = options.env.clone();
+    let keys = keys::options(args, no_input, &config, &options.cwd, env);
+    Ok(Keyring::new(&keys))
 }
 
 /// The same keys for `ansible-inventory`, which reads its configuration itself.
