@@ -12,10 +12,15 @@ use crate::engine::emit::Emitter;
 use crate::engine::event::{Kind, Sink};
 use crate::error::{Exit, Problem, worst};
 use crate::inventory::shown::{Look, Shown};
-use crate::inventory::{AnsibleConfig, Inventory, Vars, connection, list};
+use crate::inventory::{AnsibleConfig, Inventory, Var, Vars, connection, list};
 use crate::report::{Format, Options, print_data};
 use crate::secrets::Masker;
 use crate::settings::table;
+
+// Writing to a String cannot fail; the result of `write!` says nothing.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
+}
 
 /// The command. Its answer goes to standard output, remarks to standard error.
 pub(super) fn show(output: &OutputArgs, args: &InventoryArgs) -> Exit {
@@ -66,7 +71,8 @@ fn answer(
     }
     let (options, config) = sources::options(&args.sources)?;
     warnings.extend(config.warnings.iter().cloned());
-    let request = options.request();
+    let mut request = options.request();
+    request.explain.clone_from(&args.show.explain);
     let mut inventory = Inventory::load(&request).map_err(|faults| sources::problems(&faults))?;
     let limit = args.show.host.as_deref().or(options.limit.as_deref());
     let (hosts, remarks) = inventory
@@ -76,10 +82,19 @@ fn answer(
     one_host(args.show.host.as_deref(), &hosts)?;
     let look = Look {
         reveal: args.show.show_secrets,
-        mark_unsafe: args.show.host.is_none(),
+        mark_unsafe: args.show.host.is_none() && args.show.explain.is_none(),
         secret: &is_secret,
     };
     let json = format == Format::Json;
+    if let Some(name) = &args.show.explain {
+        let explained = Explained::of(&mut inventory, name, &hosts, &look)?;
+        warnings.extend(inventory.take_warnings());
+        return Ok(if json {
+            explained.json().pretty() + "\n"
+        } else {
+            explained.text()
+        });
+    }
     let text = match (&args.show.host, json) {
         (Some(_), true) => hosts
             .first()
@@ -105,6 +120,95 @@ fn answer(
     Ok(text)
 }
 
+/// Where a variable of some hosts gets its value.
+struct Explained<'a> {
+    name: &'a str,
+    look: &'a Look<'a>,
+    /// Each host's values of it, strong to weak.
+    hosts: Vec<(&'a str, Vec<Var>)>,
+}
+
+impl<'a> Explained<'a> {
+    fn of(
+        inventory: &mut Inventory,
+        name: &'a str,
+        hosts: &'a [String],
+        look: &'a Look<'a>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut faults = Vec::new();
+        let mut all = Vec::new();
+        for host in hosts {
+            let values = inventory.vars(host).and_then(|vars| {
+                let mut values = inventory.definitions(host)?;
+                values.reverse();
+                // What the host has: with hash_behaviour=merge more than the last value says.
+                if let (Some(first), Some(var)) = (values.first_mut(), vars.get(name)) {
+                    *first = var.clone();
+                }
+                Ok(values)
+            });
+            match values {
+                Ok(values) => all.push((host.as_str(), values)),
+                Err(more) => faults.extend(more),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(sources::problems(&faults));
+        }
+        if all.iter().all(|(_, values)| values.is_empty()) {
+            let what = format!("{name} has no value for any of the {} hosts", hosts.len());
+            let problem = Problem::new("inventory.variable", Exit::Settings, what)
+                .hint("monopg inventory lists the variables that there are");
+            return Err(vec![problem]);
+        }
+        Ok(Explained {
+            name,
+            look,
+            hosts: all,
+        })
+    }
+
+    fn json(&self) -> Shown {
+        let entry = |var: &Var| {
+            [
+                ("value", self.look.var(self.name, var)),
+                ("place", Shown::text(var.place.to_string())),
+                ("rule", Shown::text(var.rule.to_string())),
+            ]
+        };
+        let hosts = self.hosts.iter().map(|(host, values)| {
+            let Some((winner, losers)) = values.split_first() else {
+                return (*host, Shown::Literal("null".to_owned()));
+            };
+            let lost = losers.iter().map(|var| Shown::map(entry(var))).collect();
+            let lost = ("lost", Shown::List(lost));
+            (*host, Shown::map(entry(winner).into_iter().chain([lost])))
+        });
+        Shown::map([
+            ("variable", Shown::text(self.name)),
+            ("hosts", Shown::map(hosts)),
+        ])
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        for (host, values) in &self.hosts {
+            let Some((winner, losers)) = values.split_first() else {
+                put!(out, "{host}: {} is not set", self.name);
+                continue;
+            };
+            let value = |var: &Var| self.look.var(self.name, var).compact();
+            put!(out, "{host}: {} = {}", self.name, value(winner));
+            put!(out, "    {}: {}", winner.place, winner.rule);
+            for loser in losers {
+                put!(out, "  lost: {}", value(loser));
+                put!(out, "    {}: {}", loser.place, loser.rule);
+            }
+        }
+        out
+    }
+}
+
 /// `--host` takes a pattern, as Ansible's, that means exactly one.
 fn one_host(pattern: Option<&str>, hosts: &[String]) -> Result<(), Vec<Problem>> {
     match (pattern, hosts.len()) {
@@ -116,11 +220,6 @@ fn one_host(pattern: Option<&str>, hosts: &[String]) -> Result<(), Vec<Problem>>
             Err(vec![problem])
         }
     }
-}
-
-// Writing to a String cannot fail; the result of `write!` says nothing.
-macro_rules! put {
-    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
 }
 
 fn heading(out: &mut String, config: &AnsibleConfig, cwd: &std::path::Path, sources: &[String]) {

@@ -122,6 +122,19 @@ fn float(x: f64) -> String {
 }
 
 impl Shown {
+    /// A text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Shown::Text(text.into())
+    }
+
+    /// A mapping of these pairs.
+    pub fn map<'a>(pairs: impl IntoIterator<Item = (&'a str, Shown)>) -> Self {
+        let pairs = pairs
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value));
+        Shown::Map(pairs.collect())
+    }
+
     /// As `json.dumps(…, sort_keys=True, indent=4, ensure_ascii=False)`, without a line end.
     pub fn pretty(&self) -> String {
         let mut out = String::new();
