@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use crate::engine::event_table::{EVENTS, HOST_RESULT};
 use crate::error::Exit;
-use crate::report::JSON_KEYS;
+use crate::report::{JSON_KEYS, MODULE_KEYS};
+use crate::settings::given::ARGUMENTS;
 use crate::settings::table;
 
 /// The whole page.
@@ -17,6 +18,7 @@ pub(super) fn markdown() -> String {
     );
     commands(&mut out);
     settings(&mut out);
+    arguments(&mut out);
     exit_codes(&mut out);
     json(&mut out);
     events(&mut out);
@@ -124,6 +126,29 @@ fn settings(out: &mut String) {
         "Variables of the inventory. Relative paths are relative to the inventory's folder.\n"
     );
     out.push_str(&table::markdown());
+}
+
+fn arguments(out: &mut String) {
+    put!(out, "\n## The Ansible module\n");
+    put!(
+        out,
+        "Started by Ansible as a module, monopg takes the variables above as arguments, by the same names, and:\n"
+    );
+    put!(out, "| Argument | Meaning |\n|---|---|");
+    for argument in ARGUMENTS {
+        let secret = if argument.secret { " Secret." } else { "" };
+        put!(
+            out,
+            "| `{}` | {}{secret} |",
+            argument.name,
+            cell(argument.doc)
+        );
+    }
+    put!(out, "\nIt answers with:\n");
+    put!(out, "| Key | Meaning |\n|---|---|");
+    for (key, meaning) in MODULE_KEYS {
+        put!(out, "| `{key}` | {} |", cell(meaning));
+    }
 }
 
 fn exit_codes(out: &mut String) {
