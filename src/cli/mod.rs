@@ -7,10 +7,14 @@
 pub mod args;
 mod argument_specs;
 mod duration;
+mod inventory;
+mod keys;
 mod module;
 mod pages;
 mod password;
 mod reference;
+mod secrets;
+mod sources;
 mod status;
 pub mod stop;
 mod usage;
@@ -63,21 +67,26 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Completions { shell } => print_data(&pages::completions(shell)),
         Command::Man { command } => match pages::man(command.as_deref()) {
             Ok(page) => print_data(&page),
-            Err(problem) => fail(&cli.output, problem),
+            Err(problem) => fail(&cli.output, vec![problem]),
         },
         Command::Reference => print_data(&reference::markdown()),
         Command::ArgumentSpecs => print_data(&argument_specs::yaml()),
         Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),
+        Command::Inventory(args) => inventory::show(&cli.output, &args),
+        Command::Secrets(command) => match secrets::run(&cli.output, &command) {
+            Ok(exit) => exit,
+            Err(problems) => fail(&cli.output, problems),
+        },
     }
 }
 
-fn fail(output: &OutputArgs, problem: Problem) -> Exit {
+fn fail(output: &OutputArgs, problems: Vec<Problem>) -> Exit {
     let options = Options::detect(output.output, output.color, output.verbosity());
-    let exit = problem.exit;
+    let exit = worst(&problems);
     match Reporter::start(options, Masker::default()) {
-        Ok(reporter) => reporter.finish(exit, vec![problem]),
+        Ok(reporter) => reporter.finish(exit, problems),
         Err(_) => exit,
     }
 }
@@ -103,14 +112,19 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
     if verbosity >= Verbosity::Trace {
         trace(&reporter, output.verbose);
     }
-    let become_password = match password::become_password(&hosts) {
-        Ok(password) => password,
-        Err(problem) => return reporter.finish(problem.exit, vec![problem]),
+    let found = sources::options(&hosts.sources).and_then(|(options, config)| {
+        let password = password::become_password(&hosts, &config).map_err(|p| vec![p])?;
+        Ok((options, password))
+    });
+    let (settings, become_password) = match found {
+        Ok(found) => found,
+        Err(problems) => return reporter.finish(worst(&problems), problems),
     };
     reporter.learn(Masker::new(&become_password));
     let stop = Stop::default();
     let session = Session {
         hosts,
+        settings,
         become_password,
         reporter: reporter.clone(),
         stop: stop.clone(),

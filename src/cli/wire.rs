@@ -49,6 +49,8 @@ impl RunOptions {
 pub struct Session {
     /// Which hosts, and how to reach them.
     pub hosts: HostArgs,
+    /// The inventory and its keys, as flags and Ansible's configuration say.
+    pub settings: settings::Options,
     /// sudo's password from `-K` or a file; a variable of the inventory wins, as Ansible has it.
     pub become_password: Option<Secret>,
     /// Takes the events (`engine::event::Sink`); tell it every secret with [`Reporter::learn`]
@@ -156,28 +158,8 @@ struct Run {
 impl Run {
     /// Settles the settings of all hosts, or says all that is wrong with them.
     fn begin(session: &Session, check: bool) -> Result<Self, Vec<Problem>> {
-        let unforeseen = |e: std::io::Error| {
-            vec![
-                Problem::new(
-                    "settings.cwd",
-                    Exit::Settings,
-                    "the current folder cannot be found",
-                )
-                .because(e.to_string()),
-            ]
-        };
         let args = &session.hosts;
-        let mut options = settings::Options::new(
-            std::env::current_dir().map_err(unforeseen)?,
-            Arc::new(|name: &str| std::env::var(name).ok()),
-        );
-        options.inventories = args
-            .inventory
-            .iter()
-            .map(|p| p.to_string_lossy().into_owned())
-            .collect();
-        options.limit = args.limit.clone();
-        options.extra_vars = args.extra_vars.clone();
+        let mut options = session.settings.clone();
         options.user = args.user.clone();
         options.become_root = args.become_root;
         options.become_password = session.become_password.clone();

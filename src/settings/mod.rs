@@ -41,19 +41,18 @@ pub struct Resolved {
 /// one of them, and there are none at all: every problem of every host is listed instead.
 pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     let mut warnings = Vec::new();
-    let sources = match options.inventories.as_slice() {
-        [] => from_env(options),
-        given => given.to_vec(),
-    };
-    let mut inventory = Inventory::load(&sources, &options.extra_vars, &options.cwd)
-        .map_err(|faults| failed(&faults, options, &mut warnings))?;
+    let mut options = options.clone();
+    let config = options
+        .load_config()
+        .map_err(|faults| failed(&faults, &mut warnings))?;
+    let options = &options;
+    warnings.extend(config.warnings.iter().cloned());
+    let mut inventory =
+        Inventory::load(&options.request()).map_err(|faults| failed(&faults, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
-    if let Some(config) = ansible_cfg(options) {
-        warnings.push(format!("{config}: ansible.cfg is not read yet"));
-    }
     let (names, remarks) = inventory
         .select(options.limit.as_deref())
-        .map_err(|fault| failed(&[fault], options, &mut warnings))?;
+        .map_err(|fault| failed(&[fault], &mut warnings))?;
     warnings.extend(remarks);
 
     let mut problems = Vec::new();
@@ -128,41 +127,14 @@ fn settle(
     (host, problems, reader.warnings)
 }
 
-fn from_env(options: &Options) -> Vec<String> {
-    let list = options.env("ANSIBLE_INVENTORY").unwrap_or_default();
-    list.split(',')
-        .map(|s| s.trim().to_owned())
-        .filter(|s| !s.is_empty())
-        .collect()
-}
-
 fn of_host(mut problem: SettingProblem, host: &str) -> SettingProblem {
     problem.hosts.insert(host.to_owned());
     problem
 }
 
-fn failed(
-    faults: &[InventoryError],
-    options: &Options,
-    warnings: &mut Vec<String>,
-) -> SettingsErrors {
-    let mut problems: Vec<SettingProblem> = faults.iter().map(SettingProblem::from).collect();
-    let config = ansible_cfg(options).is_some();
-    for problem in &mut problems {
-        if matches!(faults, [InventoryError::NoSource]) && config {
-            problem.hint = Some("ansible.cfg is not read yet: name it with -i FILE".to_owned());
-        }
-    }
+fn failed(faults: &[InventoryError], warnings: &mut Vec<String>) -> SettingsErrors {
+    let problems = faults.iter().map(SettingProblem::from).collect();
     SettingsErrors::new(problems, std::mem::take(warnings))
-}
-
-/// The configuration that Ansible would find first, as far as it lies near.
-fn ansible_cfg(options: &Options) -> Option<String> {
-    let here = || {
-        let exists = options.cwd.join("ansible.cfg").exists();
-        exists.then(|| "ansible.cfg".to_owned())
-    };
-    options.env("ANSIBLE_CONFIG").or_else(here)
 }
 
 fn nobody(names: &[String], options: &Options) -> SettingProblem {

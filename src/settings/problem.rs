@@ -6,6 +6,9 @@ use std::fmt;
 use crate::error::{Exit, Problem};
 use crate::inventory::{InventoryError, Place};
 
+/// The identifier of a problem with something encrypted, whose exit code is its own.
+const LOCKED: &str = "settings.locked";
+
 /// One thing to put right. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
@@ -85,7 +88,11 @@ impl fmt::Display for SettingProblem {
 
 impl From<&InventoryError> for SettingProblem {
     fn from(error: &InventoryError) -> Self {
-        let mut problem = SettingProblem::new("settings.inventory", error.to_string());
+        let id = match error {
+            InventoryError::Locked { .. } => LOCKED,
+            _ => "settings.inventory",
+        };
+        let mut problem = SettingProblem::new(id, error.to_string());
         problem.hint = error.hint().map(str::to_owned);
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
@@ -103,7 +110,10 @@ impl From<&SettingProblem> for Problem {
             what: problem.to_string(),
             causes: problem.causes.clone(),
             hints: problem.hint.iter().cloned().collect(),
-            exit: Exit::Settings,
+            exit: match problem.id {
+                LOCKED => Exit::Secrets,
+                _ => Exit::Settings,
+            },
         }
     }
 }
@@ -140,7 +150,7 @@ impl SettingsErrors {
         }
     }
 
-    /// As the problems that reports show; each leads to exit code 10.
+    /// As the problems that reports show; each leads to exit code 10, or to 11 if a key is missing.
     pub fn as_problems(&self) -> Vec<Problem> {
         self.problems.iter().map(Problem::from).collect()
     }
