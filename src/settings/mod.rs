@@ -23,6 +23,7 @@ pub use options::{Env, Options};
 pub use problem::{SettingProblem, SettingsErrors};
 pub use spec::*;
 
+use crate::inventory::template::Renderer;
 use crate::inventory::{Inventory, InventoryError, Request};
 use reader::Reader;
 
@@ -46,6 +47,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     let mut request = Request::new(&options.cwd);
     request.sources = sources;
     request.extra_vars.clone_from(&options.extra_vars);
+    let keyring = request.keyring.clone();
     let mut inventory =
         Inventory::load(&request).map_err(|faults| failed(&faults, options, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
@@ -56,6 +58,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         .select(options.limit.as_deref())
         .map_err(|fault| failed(&[fault], options, &mut warnings))?;
     warnings.extend(remarks);
+    let renderer = Renderer::new(inventory, keyring, &options.cwd, options.env.clone());
 
     let mut problems = Vec::new();
     let mut hosts = Vec::new();
@@ -63,22 +66,23 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     let mut misspelt = Vec::new();
     let mut meant = false;
     for name in &names {
-        let vars = match inventory.vars(name) {
-            Ok(vars) => vars,
+        let scope = match renderer.scope(name) {
+            Ok(scope) => scope,
             Err(faults) => {
                 meant = true;
                 problems.extend(faults.iter().map(|f| of_host(f.into(), name)));
                 continue;
             }
         };
-        let mut reader = Reader::new(&vars);
+        let mut reader = Reader::new(&scope);
         if reader.var("monopg_chart").is_none() {
             host::unknown(&mut reader);
             misspelt.extend(reader.problems.into_iter().map(|p| of_host(p, name)));
             continue;
         }
         meant = true;
-        let base = inventory
+        let base = renderer
+            .inventory()
             .inventory_dir(name)
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
         let spec = host::read(&mut reader, options, &base);
@@ -100,7 +104,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
             _ => {}
         }
     }
-    warnings.extend(inventory.take_warnings());
+    warnings.extend(renderer.inventory().take_warnings());
     if !meant {
         problems.extend(misspelt);
         problems.push(nobody(&names, options));
