@@ -59,6 +59,17 @@ pub enum InventoryError {
         /// What to do, if there is more to say.
         hint: Option<String>,
     },
+    /// The installed `ansible-inventory` gave no answer that can be used.
+    #[error("{program} {what}")]
+    Ansible {
+        /// The program.
+        program: String,
+        /// What happened, as `failed (exit status: 4)`.
+        what: String,
+        /// What it said itself.
+        #[source]
+        source: Option<Said>,
+    },
     /// A `--limit` that leaves no host.
     #[error("--limit {0}: no host of the inventory matches")]
     NothingMatches(String),
@@ -66,6 +77,11 @@ pub enum InventoryError {
     #[error("no inventory is given")]
     NoSource,
 }
+
+/// The last lines that a program wrote to its standard error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Said(pub String);
 
 impl InventoryError {
     pub(super) fn invalid(place: Place, what: impl Into<String>) -> Self {
@@ -102,6 +118,9 @@ impl InventoryError {
             InventoryError::Unsupported { hint, .. } => Some(hint),
             InventoryError::Locked { source, .. } => source.hint.as_deref(),
             InventoryError::Template { hint, .. } => hint.as_deref(),
+            InventoryError::Ansible { source, .. } if source.is_none() => {
+                Some("run it by hand: ansible-inventory -i FILE --list")
+            }
             InventoryError::NoSource => Some("name it with -i FILE"),
             InventoryError::NothingMatches(_) => {
                 Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")

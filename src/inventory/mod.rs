@@ -1,33 +1,46 @@
 //! Ansible's inventory: which hosts there are, in which groups, with which variables, and where each
 //! variable's value was written.
 //!
-//! May depend on `yaml`. It reads files and nothing else, and knows nothing of PostgreSQL. One reason:
-//! the same files must mean the same to monopg and to Ansible, so Ansible's rules have one home.
+//! May depend on `error`, `secrets` and `yaml`. It reads files and nothing else, and knows nothing of
+//! PostgreSQL. One reason: the same files must mean the same to monopg and to Ansible, so Ansible's
+//! rules have one home.
 //!
-//! Read are YAML inventories with `group_vars` and `host_vars`; for what Ansible has beyond that the
-//! error says so by name.
+//! Read are INI, YAML and JSON, folders and lists of hosts, with `group_vars` and `host_vars`; for what
+//! Ansible has beyond that (plugins, programs, TOML) the error says so by name.
 
+mod address;
 mod error;
 mod extra;
 mod files;
+mod from_ansible;
+mod glob;
 mod graph;
 mod groups;
+mod ini;
+mod json;
+mod literal;
+mod merge;
 mod pattern;
+mod python_string;
 mod ranges;
 mod request;
+mod shlex;
+mod sources;
 pub mod template;
+mod vars_files;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use error::InventoryError;
+pub use error::{InventoryError, Said};
 pub use request::{AnsibleProgram, HashBehaviour, Layer, Request};
 
 use crate::yaml::{Mark, Node, Warning};
-use files::VarsFiles;
 use graph::Graph;
+use sources::Sources;
+use vars_files::VarsFiles;
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +73,14 @@ impl Place {
         }
     }
 
+    /// The line and column; the beginning, where they are not known.
+    pub(crate) fn mark(&self) -> Mark {
+        match self {
+            Place::Line(_, mark) => *mark,
+            _ => Mark { line: 1, column: 1 },
+        }
+    }
+
     /// The line, if it is known.
     pub fn line(&self) -> Option<usize> {
         match self {
@@ -82,6 +103,8 @@ pub enum Rule {
     HostFile,
     /// `-e`.
     Extra,
+    /// Merged by the installed Ansible, which does not tell from where.
+    Ansible,
 }
 
 /// A variable's value with where it came from. `Debug` shows no value: it may be a secret.
@@ -98,20 +121,14 @@ pub struct Var {
 /// A host's variables.
 pub type Vars = BTreeMap<String, Var>;
 
-/// One inventory file.
-#[derive(Debug)]
-struct Source {
-    /// Its folder as the user would write it, for messages and for finding `group_vars`.
-    dir: PathBuf,
-    /// Its folder, absolute: Ansible's `inventory_dir`.
-    absolute: PathBuf,
-}
-
 /// All sources together.
 #[derive(Debug)]
 pub struct Inventory {
-    sources: Vec<Source>,
+    cwd: PathBuf,
+    sources: Sources,
     playbook_dir: Option<PathBuf>,
+    behaviour: HashBehaviour,
+    precedence: Vec<Layer>,
     graph: Graph,
     extra: Vars,
     files: VarsFiles,
@@ -122,28 +139,23 @@ impl Inventory {
     /// Reads the sources in order, and the extra variables. All faults that can be found are returned
     /// together.
     pub fn load(request: &Request) -> Result<Inventory, Vec<InventoryError>> {
-        let (sources, extra_vars, cwd) = (&request.sources, &request.extra_vars, &request.cwd);
         let mut inventory = Inventory {
-            sources: Vec::new(),
+            cwd: request.cwd.clone(),
+            sources: Sources::default(),
             playbook_dir: request.playbook_dir.clone(),
-            graph: Graph::new(),
+            behaviour: request.hash_behaviour,
+            precedence: request.precedence.clone(),
+            graph: Graph::new(request.hash_behaviour, request.transform_group_names),
             extra: Vars::new(),
-            files: VarsFiles::new(cwd),
+            files: VarsFiles::new(request),
             warnings: Vec::new(),
         };
-        let mut faults = Vec::new();
-        if sources.is_empty() {
-            faults.push(InventoryError::NoSource);
-        }
-        for source in sources {
-            if let Err(fault) = inventory.read_source(source, cwd) {
-                faults.push(fault);
-            }
-        }
-        for argument in extra_vars {
-            match extra::read(argument, cwd) {
+        let mut faults = inventory.read_sources(request);
+        inventory.warnings.extend(inventory.graph.take_warnings());
+        for argument in &request.extra_vars {
+            match extra::read(argument, &request.cwd, &request.keyring) {
                 Ok((vars, warnings)) => {
-                    inventory.extra.extend(vars);
+                    merge::extend(&mut inventory.extra, &vars, request.hash_behaviour);
                     inventory.warn(warnings);
                 }
                 Err(fault) => faults.push(fault),
@@ -154,6 +166,7 @@ impl Inventory {
         {
             faults.push(fault);
         }
+        inventory.warnings.extend(inventory.graph.take_warnings());
         if faults.is_empty() {
             Ok(inventory)
         } else {
@@ -161,25 +174,23 @@ impl Inventory {
         }
     }
 
+    fn read_sources(&mut self, request: &Request) -> Vec<InventoryError> {
+        if let Some(ansible) = &request.from_ansible {
+            self.sources.files.push(sources::File::first_of(request));
+            // Ansible has merged the files beside the playbook already.
+            self.playbook_dir = None;
+            let read = from_ansible::read(request, ansible, &mut self.graph);
+            return read.err().into_iter().collect();
+        }
+        if request.sources.is_empty() {
+            return vec![InventoryError::NoSource];
+        }
+        sources::read(request, &mut self.graph, &mut self.sources)
+    }
+
     fn warn(&mut self, warnings: Vec<Warning>) {
         self.warnings
             .extend(warnings.iter().map(ToString::to_string));
-    }
-
-    fn read_source(&mut self, name: &str, cwd: &Path) -> Result<(), InventoryError> {
-        let (node, warnings) = files::source(name, cwd)?;
-        self.warn(warnings);
-        let path = Path::new(name);
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir.to_path_buf(),
-            _ => PathBuf::new(),
-        };
-        let absolute = files::normalise(&cwd.join(&dir));
-        self.sources.push(Source { dir, absolute });
-        let index = self.sources.len() - 1;
-        let warnings = groups::read(&mut self.graph, &Arc::from(name), index, &node)?;
-        self.warnings.extend(warnings);
-        Ok(())
     }
 
     /// Remarks made so far; taken, so that each is told once.
@@ -267,12 +278,19 @@ impl Inventory {
             .collect()
     }
 
-    /// The folder of the source that named the host first, absolute: Ansible's `inventory_dir`.
+    /// The folder of the source that named the host first, absolute: Ansible's `inventory_dir`. A list of
+    /// hosts has none.
     pub fn inventory_dir(&self, host: &str) -> Option<&Path> {
-        let host = self.graph.host(host)?;
-        self.sources
-            .get(host.source)
-            .map(|source| source.absolute.as_path())
+        Some(self.source_of(host)?.folder.as_path())
+    }
+
+    /// The file that named the host first, absolute: Ansible's `inventory_file`.
+    pub fn inventory_file(&self, host: &str) -> Option<&Path> {
+        self.source_of(host)?.path.as_deref()
+    }
+
+    fn source_of(&self, host: &str) -> Option<&sources::File> {
+        self.sources.files.get(self.graph.host(host)?.source?)
     }
 
     /// The hosts that `--limit` leaves (all without one), in the inventory's order, and remarks on
@@ -281,56 +299,107 @@ impl Inventory {
         &self,
         limit: Option<&str>,
     ) -> Result<(Vec<String>, Vec<String>), InventoryError> {
-        pattern::select(&self.graph, limit)
+        pattern::select(&self.graph, limit, &self.cwd)
     }
 
-    /// A host's variables, merged as Ansible merges them without a playbook (later wins): `vars:` of
-    /// all, of the other groups by depth, priority and name, `group_vars/all` of each source,
-    /// `group_vars` of the groups source by source, the host's own, `host_vars` source by source, `-e`.
+    /// A host's variables, merged as Ansible merges them without a play (later wins): the layers of
+    /// [`Request::precedence`], the host's own, its `host_vars` beside the sources and beside the
+    /// playbook, `-e`. Files are read source by source, and for each source group by group.
     pub fn vars(&mut self, host: &str) -> Result<Vars, Vec<InventoryError>> {
-        let mut faults = Vec::new();
-        let mut vars = Vars::new();
         let order = self.graph.groups_of(host);
-        let groups: Vec<&graph::Group> = order
-            .iter()
-            .filter_map(|g| self.graph.groups.get(*g))
-            .collect();
-        for group in &groups {
-            vars.extend(group.vars.clone());
-        }
-        let (all, others): (Vec<&str>, Vec<&str>) = groups
-            .iter()
-            .map(|g| g.name.as_str())
-            .partition(|name| *name == "all");
-        for names in [&all, &others] {
-            for source in &self.sources {
-                for group in names {
-                    let rule = Rule::GroupFile((*group).to_owned());
-                    match self.files.read(&source.dir, "group_vars", group, &rule) {
-                        Ok(more) => vars.extend(more),
-                        Err(fault) => faults.push(fault),
-                    }
+        let (all, others): (Vec<usize>, Vec<usize>) =
+            order.into_iter().partition(|g| *g == graph::ALL);
+        let beside_sources = self.sources.folders.clone();
+        let beside_playbook: Vec<PathBuf> = self.playbook_dir.iter().cloned().collect();
+        let mut merging = Merging {
+            vars: Vars::new(),
+            faults: Vec::new(),
+            behaviour: self.behaviour,
+        };
+        for layer in &self.precedence {
+            let (groups, folders) = match layer {
+                Layer::AllInventory => (&all, None),
+                Layer::GroupsInventory => (&others, None),
+                Layer::AllFiles => (&all, Some(&beside_sources)),
+                Layer::AllPlaybookFiles => (&all, Some(&beside_playbook)),
+                Layer::GroupsFiles => (&others, Some(&beside_sources)),
+                Layer::GroupsPlaybookFiles => (&others, Some(&beside_playbook)),
+            };
+            let groups = groups.iter().filter_map(|g| self.graph.groups.get(*g));
+            // Each layer is merged by itself first: for `hash_behaviour=merge` that is not the same.
+            let mut within = Vars::new();
+            match folders {
+                None => groups.for_each(|group| merging.within(&mut within, &group.vars)),
+                Some(folders) => {
+                    let names: Vec<&str> = groups.map(|g| g.name.as_str()).collect();
+                    let rule = |name: &str| Rule::GroupFile(name.to_owned());
+                    within = merging.files(&mut self.files, folders, "group_vars", &names, rule);
                 }
             }
+            merging.add(&within);
         }
         if let Some(host) = self.graph.host(host) {
-            vars.extend(host.vars.clone());
+            merging.add(&host.vars);
         }
-        for source in &self.sources {
-            match self
-                .files
-                .read(&source.dir, "host_vars", host, &Rule::HostFile)
-            {
-                Ok(more) => vars.extend(more),
-                Err(fault) => faults.push(fault),
-            }
+        for folders in [&beside_sources, &beside_playbook] {
+            let rule = |_: &str| Rule::HostFile;
+            let vars = merging.files(&mut self.files, folders, "host_vars", &[host], rule);
+            merging.add(&vars);
         }
-        vars.extend(self.extra.clone());
-        if faults.is_empty() {
-            Ok(vars)
+        merging.add(&self.extra);
+        if merging.faults.is_empty() {
+            Ok(merging.vars)
         } else {
-            Err(faults)
+            Err(merging.faults)
         }
+    }
+}
+
+/// Variables that are being merged, and what went wrong meanwhile.
+struct Merging {
+    vars: Vars,
+    faults: Vec<InventoryError>,
+    behaviour: HashBehaviour,
+}
+
+impl Merging {
+    fn add(&mut self, later: &Vars) {
+        merge::extend(&mut self.vars, later, self.behaviour);
+    }
+
+    fn within(&self, into: &mut Vars, later: &Vars) {
+        merge::extend(into, later, self.behaviour);
+    }
+
+    /// What the files of some groups or of a host say, folder by folder.
+    fn files(
+        &mut self,
+        files: &mut VarsFiles,
+        folders: &[PathBuf],
+        kind: &'static str,
+        names: &[&str],
+        rule: impl Fn(&str) -> Rule,
+    ) -> Vars {
+        let mut all = Vars::new();
+        for folder in folders {
+            let mut here = Vars::new();
+            for name in names {
+                match files.read(folder, kind, name, &rule(name)) {
+                    Ok(read) => read.iter().for_each(|vars| self.within(&mut here, vars)),
+                    Err(fault) => self.faults.push(fault),
+                }
+            }
+            self.within(&mut all, &here);
+        }
+        all
+    }
+}
+
+/// A host's name up to its first dot, an address whole: Ansible's `inventory_hostname_short`.
+pub fn short_name(host: &str) -> &str {
+    match host.split_once('.') {
+        Some((short, _)) if !address::is_numeric(host) => short,
+        _ => host,
     }
 }
 

@@ -266,6 +266,20 @@ impl Node {
         self.value == Value::Null
     }
 
+    /// True for what Python takes for false: null, `false`, zero, and nothing in quotes, lists, mappings.
+    pub fn is_falsy(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::Bool(b) => !b,
+            Value::Int(i) => *i == 0,
+            Value::Float(x) => *x == 0.0,
+            Value::Timestamp(_) => false,
+            Value::String(text) => text.is_empty(),
+            Value::Sequence(items) => items.is_empty(),
+            Value::Mapping(mapping) => mapping.is_empty(),
+        }
+    }
+
     /// A scalar as it was written (null as nothing); `None` for a list or a mapping.
     pub fn scalar_text(&self) -> Option<String> {
         if let Some(source) = &self.source {

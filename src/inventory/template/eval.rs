@@ -341,6 +341,7 @@ impl Shared {
             "hostvars" => Value::from_object(HostVars(self.clone())),
             "omit" => Value::from_object(Omit),
             "inventory_dir" => Value::from(self.inventory().inventory_dir(host)?.to_str()?),
+            "inventory_file" => Value::from(self.inventory().inventory_file(host)?.to_str()?),
             "playbook_dir" => Value::from(self.playbook_dir()?.to_str()?),
             _ => return None,
         })

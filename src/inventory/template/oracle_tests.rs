@@ -29,7 +29,6 @@ const REFUSED: &[&str] = &[
     "{{ word | hash('sha1') }}",
     "{{ 8 | human_readable }}",
     "{{ '1.2.3' is version('1.2.0', '>') }}",
-    "{{ inventory_file }}",
     "{{ word | e }}",
     "{{ '<' | escape }}",
     "{{ 'a' | safe }}",
