@@ -39,6 +39,9 @@ pub enum Command {
     Plan(ApplyArgs),
     /// Show what is there: release, pod, volume, versions, last run; read-only
     Status(StatusArgs),
+    /// Look at encrypted files, and for clear-text credentials where encrypted ones belong
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Print a shell's completions to standard output
     Completions {
         /// The shell
@@ -129,6 +132,29 @@ pub struct HostArgs {
     /// Never ask anything
     #[arg(long)]
     pub no_input: bool,
+    /// What opens encrypted files.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+/// Passwords of Ansible Vault, named as Ansible names them; SOPS' keys come from its own environment.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Encrypted files")]
+pub struct KeyArgs {
+    /// File with the Vault password, or a program that prints it; may be repeated
+    #[arg(long, alias = "vault-pass-file", value_name = "FILE")]
+    pub vault_password_file: Vec<String>,
+    /// Vault password by its label: [LABEL@]FILE or [LABEL@]prompt; may be repeated
+    #[arg(long, value_name = "[LABEL@]SOURCE")]
+    pub vault_id: Vec<String>,
+    /// Ask for the Vault password on the terminal
+    #[arg(
+        short = 'J',
+        long,
+        alias = "ask-vault-password",
+        conflicts_with = "vault_password_file"
+    )]
+    pub ask_vault_pass: bool,
 }
 
 /// `apply` and `plan`.
@@ -177,6 +203,27 @@ pub struct StatusArgs {
     pub hosts: HostArgs,
 }
 
+/// `secrets`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SecretsCommand {
+    /// Print what a file of Ansible Vault or SOPS holds, as ansible-vault view and sops decrypt do
+    View(ViewArgs),
+}
+
+/// `secrets view`.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// The encrypted file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// Never ask anything
+    #[arg(long)]
+    pub no_input: bool,
+}
+
 /// The form that the arguments ask for, found without parsing them: also a usage error has to be
 /// reported in it.
 pub(super) fn peek_format<'a>(argv: impl IntoIterator<Item = &'a str>) -> Option<Format> {
@@ -193,7 +240,7 @@ pub(super) fn peek_format<'a>(argv: impl IntoIterator<Item = &'a str>) -> Option
             Some(value)
         } else if let Some(cluster) = arg.strip_prefix('-').filter(|c| !c.starts_with('-')) {
             // -vo json: flags without a value may stand before.
-            match cluster.trim_start_matches(['v', 'q', 'b', 'C', 'D', 'K', 'y']) {
+            match cluster.trim_start_matches(['v', 'q', 'b', 'C', 'D', 'K', 'J', 'y']) {
                 "o" => argv.next(),
                 rest => rest
                     .strip_prefix('o')

@@ -6,9 +6,11 @@
 
 pub mod args;
 mod duration;
+mod keys;
 mod pages;
 mod password;
 mod reference;
+mod secrets;
 mod status;
 pub mod stop;
 mod usage;
@@ -64,6 +66,10 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),
+        Command::Secrets(command) => match secrets::run(&cli.output, &command) {
+            Ok(exit) => exit,
+            Err(problem) => fail(&cli.output, problem),
+        },
     }
 }
 

@@ -108,8 +108,13 @@ impl Options {
 /// Prints what was asked for (help, completions, a page) to standard output: 0, also when the reader
 /// has gone, and 1 when it could not be written.
 pub fn print_data(text: &str) -> Exit {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text, as a file that was decrypted.
+pub fn print_bytes(bytes: &[u8]) -> Exit {
     let mut out = out::Out::of(io::stdout());
-    out.write(text.as_bytes());
+    out.write(bytes);
     match out.failure {
         None => Exit::Done,
         Some(_) => Exit::Unforeseen,

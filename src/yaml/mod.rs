@@ -139,6 +139,16 @@ pub fn parse_one(
     Ok((node, warnings))
 }
 
+/// The value of a plain scalar without a tag, as the schema's owner types it.
+pub fn plain_scalar(schema: Schema, text: &str) -> Result<Value, Fault> {
+    let given = resolve::Given {
+        text,
+        plain: true,
+        tag: None,
+    };
+    resolve::scalar(schema, &given).map(|resolved| resolved.value)
+}
+
 /// The text of bytes, without a byte order mark; bytes that are not UTF-8 are an error with their line.
 pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, YamlError> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
