@@ -65,7 +65,8 @@ fn credentials_are_checked_without_ever_being_shown() {
     one problem in the settings
     group_vars/pg.yml:8: monopg_credentials: `monopg_credentials.postgres-password`: the template is not valid: unexpected identifier, expected end of variable block (host node1)
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: this cannot be decrypted (host node1): this is encrypted with Ansible Vault, which monopg does not read yet
+    group_vars/pg.yml:8: monopg_credentials: this cannot be decrypted (host node1): this is not a header of Ansible Vault
+      hint: the first line is $ANSIBLE_VAULT;1.1;AES256, or $ANSIBLE_VAULT;1.2;AES256;LABEL
     one problem in the settings
     group_vars/pg.yml:8: monopg_credentials: `monopg_credentials.postgres-password`: the tag !other is not known here (host node1)
       hint: remove it

@@ -178,6 +178,8 @@ mod check_tests;
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]
+mod template_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod values_tests;

@@ -19,7 +19,7 @@ use crate::inventory::{Inventory, InventoryError, Place, Var, Vars};
 use crate::secrets::{KeyError, Keyring};
 use crate::yaml::{Mapping, Node, Value as Yaml};
 
-/// Names that are functions unless a statement of the template gives them a value.
+/// Names that are functions unless there is a variable of that name.
 pub(super) const FUNCTIONS: [&str; 5] = ["lookup", "query", "q", "range", "dict"];
 
 /// What rendering needs, and the state of the one variable that is being rendered.
@@ -410,7 +410,12 @@ impl Shared {
             }
             if let Some(from) = run.chain.iter().position(|f| *f == frame) {
                 let links = run.chain.iter().skip(from).chain([&frame]);
-                let names: Vec<&str> = links.map(|(_, name)| name.as_str()).collect();
+                let names: Vec<String> = links
+                    .map(|(of, name)| match of == host {
+                        true => name.clone(),
+                        false => format!("{name} of {of}"),
+                    })
+                    .collect();
                 let what = format!(
                     "the variables refer to each other in a loop: {}",
                     names.join(" → ")

@@ -6,7 +6,7 @@ use minijinja::{Error, ErrorKind, Value};
 use super::args::wrong;
 use super::bounds::MAX_TEXT;
 use super::convert::{self, step};
-use super::fluid::{Fluid, HostScope, HostVars};
+use super::fluid::{Fluid, HostScope, HostVars, Omit};
 use crate::inventory::{InventoryError, Place};
 
 /// Where to read on.
@@ -53,11 +53,12 @@ pub(super) fn template_error(
     }
 }
 
-fn is_container(value: &Value) -> bool {
+/// Lists and mappings are not looked at before it is known that they must be text; `omit` never is.
+fn stands_in(value: &Value) -> bool {
     matches!(
         value.kind(),
         ValueKind::Map | ValueKind::Seq | ValueKind::Iterable
-    )
+    ) || value.downcast_object_ref::<Omit>().is_some()
 }
 
 /// What stands for a list or a mapping that is printed, until it is known whether it is all that is printed.
@@ -86,7 +87,7 @@ impl Printed {
             return None;
         }
         self.only = Some(value.clone());
-        is_container(value).then_some(STAND_IN)
+        stands_in(value).then_some(STAND_IN)
     }
 
     /// The result of a template: the one value that it prints if it prints nothing else, text otherwise, and none
@@ -102,7 +103,7 @@ impl Printed {
                 Value::from(text)
             });
         };
-        let stands_in = is_container(only) && text.contains(STAND_IN);
+        let stands_in = stands_in(only) && text.contains(STAND_IN);
         if self.count == 1 {
             let alone = if stands_in {
                 text == STAND_IN

@@ -2,14 +2,14 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inventory::Request;
-use crate::secrets::KeyOptions;
+use crate::secrets::{KeyOptions, PasswordSource};
 use crate::yaml::Value;
 
 /// `p{{ base }}`, encrypted with the password `secretpw`.
 const VAULT: &str = include_str!("../../../tests/conformance/templates/vault.txt");
 
 /// A world of two hosts with the variables of the group `all`, and others of the host `b`.
-fn world(vars: &str, of_b: &str, options: &KeyOptions) -> (tempfile::TempDir, Renderer) {
+fn world(vars: &str, of_b: &str, keyring: Keyring) -> (tempfile::TempDir, Renderer) {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -19,18 +19,16 @@ fn world(vars: &str, of_b: &str, options: &KeyOptions) -> (tempfile::TempDir, Re
     write("hosts.yml", "all: {hosts: {a: , b: }}\n");
     write("group_vars/all.yml", vars);
     write("host_vars/b.yml", of_b);
-    write("pw", "secretpw\n");
     let mut request = Request::new(dir.path());
     request.sources = vec!["hosts.yml".into()];
     let inventory = Inventory::load(&request).unwrap();
     let env: Env = Arc::new(|name| (name == "SET").then(|| "{{ from }} env".to_owned()));
-    let keyring = Arc::new(Keyring::new(options));
-    let renderer = Renderer::new(inventory, keyring, dir.path(), env);
+    let renderer = Renderer::new(inventory, Arc::new(keyring), dir.path(), env);
     (dir, renderer)
 }
 
 fn plain(vars: &str) -> (tempfile::TempDir, Renderer) {
-    world(vars, "", &KeyOptions::default())
+    world(vars, "", Keyring::none())
 }
 
 /// The result of one variable as JSON, or what is wrong with it.
@@ -76,13 +74,44 @@ fn what_is_wrong_is_told_with_file_line_and_variable() {
          slow: '{% for x in range(99999) %}{% for y in range(99999) %}{% endfor %}{% endfor %}'\n",
     );
     let all: Vec<String> = [
-        "a", "self", "pipe", "user", "nested", "chained", "filter", "statement", "syntax", "other",
-        "dir", "file", "masked", "far", "long", "slow",
+        "a",
+        "self",
+        "pipe",
+        "user",
+        "nested",
+        "chained",
+        "filter",
+        "statement",
+        "syntax",
+        "other",
+        "dir",
+        "file",
+        "masked",
+        "far",
+        "long",
+        "slow",
     ]
     .iter()
     .map(|name| format!("{name} => {}", made(&renderer, "a", name)))
     .collect();
-    insta::assert_snapshot!(all.join("\n"), @"");
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    a => group_vars/all.yml:1: a: the variables refer to each other in a loop: a → b → c → a
+    self => group_vars/all.yml:4: self.x: the variables refer to each other in a loop: self.x → self.x
+    pipe => group_vars/all.yml:5: pipe: the template cannot be rendered: the lookup `pipe` is not supported; env, file and vars are
+    user => group_vars/all.yml:5: pipe: the template cannot be rendered: the lookup `pipe` is not supported; env, file and vars are
+    nested => group_vars/all.yml:9: nested[1].y: `nothing` is not defined
+    chained => group_vars/all.yml:10: chained: `outer` cannot be rendered: `inner` cannot be rendered: `nothing` is not defined
+    filter => group_vars/all.yml:13: filter: the filter `frobnicate` is not supported (hint: docs/templates.md lists what is; or write the value itself, or give it with -e)
+    statement => group_vars/all.yml:14: statement: the statement `include` is not supported in templates (hint: docs/templates.md lists what is; or write the value itself, or give it with -e)
+    syntax => group_vars/all.yml:15: syntax: the template is not valid: unexpected end of input, expected end of variable block
+    other => group_vars/all.yml:16: other: the tag !other is not known here (hint: remove it)
+    dir => group_vars/all.yml:17: dir: `playbook_dir` is known only with --playbook-dir
+    file => group_vars/all.yml:18: file: the template cannot be rendered: a relative path in `lookup('file', …)` starts from the playbook's folder: name it with --playbook-dir, or make the path absolute
+    masked => group_vars/all.yml:19: masked: the template cannot be rendered: the value is not JSON (line 1, column 1)
+    far => group_vars/all.yml:20: far: the variables refer to each other in a loop: far → far
+    long => group_vars/all.yml:21: long: the template does too much
+    slow => group_vars/all.yml:22: slow: the template does too much
+    "#);
 }
 
 #[test]
@@ -96,7 +125,11 @@ fn chains_have_an_end() {
         made(&renderer, "a", &format!("v{length}"))
     };
     assert_eq!(chain(20), "\"end\"");
-    assert!(chain(21).ends_with("the variables refer to each other too deep"), "{}", chain(21));
+    assert!(
+        chain(21).ends_with("the variables refer to each other too deep"),
+        "{}",
+        chain(21)
+    );
 }
 
 #[test]
@@ -108,11 +141,18 @@ fn doubling_and_many_templates_come_to_an_end() {
         vars += &format!("t{at}: '{{{{ t{before} }}}}{{{{ t{before} }}}}'\n");
         vars += &format!("l{at}: ['{{{{ l{before} }}}}', '{{{{ l{before} }}}}']\n");
     }
-    vars += &format!("deep: '{{{{ {}1{} }}}}'\n", "[".repeat(140), "]".repeat(140));
+    vars += &format!(
+        "deep: '{{{{ {}1{} }}}}'\n",
+        "[".repeat(140),
+        "]".repeat(140)
+    );
     let (_dir, renderer) = plain(&vars);
     for name in ["t19", "l19", "deep"] {
         let made = made(&renderer, "a", name);
-        assert!(made.starts_with("group_vars/all.yml:"), "{name}: {made:.80}");
+        assert!(
+            made.starts_with("group_vars/all.yml:"),
+            "{name}: {made:.80}"
+        );
     }
 }
 
@@ -124,12 +164,15 @@ fn other_hosts_are_rendered_in_their_own_scope() {
          theirs: \"{{ hostvars['b'].url }} {{ hostvars['b']['port'] }} {{ hostvars['c'] is defined }}\"\n\
          back: \"{{ hostvars['b'].forth }}\"\n",
         "port: '{{ 8000 + 80 }}'\nforth: \"{{ hostvars['a'].back }}\"\n",
-        &KeyOptions::default(),
+        Keyring::none(),
     );
     assert_eq!(made(&renderer, "a", "url"), "\"http://a:80\"");
-    assert_eq!(made(&renderer, "a", "theirs"), "\"http://b:8080 8080 False\"");
+    assert_eq!(
+        made(&renderer, "a", "theirs"),
+        "\"http://b:8080 8080 False\""
+    );
     assert_eq!(made(&renderer, "a", "peers"), "\"A+B\"");
-    insta::assert_snapshot!(made(&renderer, "a", "back"), @"");
+    insta::assert_snapshot!(made(&renderer, "a", "back"), @"group_vars/all.yml:5: back: the variables refer to each other in a loop: back → forth of b → back");
 }
 
 #[test]
@@ -172,11 +215,12 @@ fn secret_vars() -> String {
 
 #[test]
 fn what_was_encrypted_stays_marked() {
-    let mut options = KeyOptions::default();
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("pw"), "secretpw\n").unwrap();
-    keys(&mut options, folder.path());
-    let (_dir, renderer) = world(&secret_vars(), "", &options);
+    let file = folder.path().join("pw");
+    std::fs::write(&file, "secretpw\n").unwrap();
+    let mut options = KeyOptions::new(folder.path());
+    options.vault_ids = vec![("default".to_owned(), PasswordSource::File(file))];
+    let (_dir, renderer) = world(&secret_vars(), "", Keyring::new(&options));
     // As Ansible: the decrypted text is not rendered again.
     assert_eq!(made(&renderer, "a", "pw"), "\"p{{ base }}\"");
     let scope = renderer.scope("a").unwrap();
@@ -208,12 +252,15 @@ fn what_was_encrypted_stays_marked() {
 
 #[test]
 fn a_missing_key_matters_only_where_it_is_needed() {
-    let (_dir, renderer) = world(&secret_vars(), "", &KeyOptions::default());
+    let (_dir, renderer) = world(&secret_vars(), "", Keyring::none());
     assert_eq!(made(&renderer, "a", "out"), "\"/data\"");
     for name in ["pw", "joined", "map"] {
         let error = renderer.scope("a").unwrap().rendered(name).unwrap_err();
         assert!(matches!(error, InventoryError::Locked { .. }), "{error}");
-        assert!(error.to_string().starts_with("group_vars/all.yml:2:"), "{error}");
+        assert!(
+            error.to_string().starts_with("group_vars/all.yml:2:"),
+            "{error}"
+        );
     }
 }
 
