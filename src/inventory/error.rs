@@ -47,6 +47,18 @@ pub enum InventoryError {
         #[source]
         source: KeyError,
     },
+    /// A variable whose template cannot be rendered.
+    #[error("{place}: {variable}: {what}")]
+    Template {
+        /// Where the template stands.
+        place: Place,
+        /// The variable, with the way into it, as `a.b[0]`.
+        variable: String,
+        /// What is wrong.
+        what: String,
+        /// What to do, if there is more to say.
+        hint: Option<String>,
+    },
     /// The installed `ansible-inventory` gave no answer that can be used.
     #[error("{program} {what}")]
     Ansible {
@@ -105,11 +117,12 @@ impl InventoryError {
         match self {
             InventoryError::Unsupported { hint, .. } => Some(hint),
             InventoryError::Locked { source, .. } => source.hint.as_deref(),
-            InventoryError::Ansible { source, .. } if source.is_none() => {
-                Some("run it by hand: ansible-inventory -i FILE --list")
-            }
             InventoryError::NoSource => {
                 Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
+            }
+            InventoryError::Template { hint, .. } => hint.as_deref(),
+            InventoryError::Ansible { source, .. } if source.is_none() => {
+                Some("run it by hand: ansible-inventory -i FILE --list")
             }
             InventoryError::NothingMatches(_) => {
                 Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")
