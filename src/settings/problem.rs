@@ -7,7 +7,7 @@ use crate::error::{Exit, Problem};
 use crate::inventory::{InventoryError, Place};
 
 /// The identifier of a problem with something encrypted, whose exit code is its own.
-const LOCKED: &str = "settings.locked";
+pub(super) const LOCKED: &str = "settings.locked";
 
 /// The identifier of a problem with a secret in clear, whose exit code is its own too.
 pub(super) const CLEAR: &str = "settings.clear_text";
