@@ -39,6 +39,8 @@ pub enum Command {
     Plan(ApplyArgs),
     /// Show what is there: release, pod, volume, versions, last run; read-only
     Status(StatusArgs),
+    /// Show what the inventory says, of which file each value is and why it won; connects to nothing
+    Inventory(InventoryArgs),
     /// Look at encrypted files, and for clear-text credentials where encrypted ones belong
     #[command(subcommand)]
     Secrets(SecretsCommand),
@@ -88,11 +90,12 @@ impl OutputArgs {
     }
 }
 
-/// Which hosts, and how to reach them.
+/// Which hosts, and where their variables stand.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Hosts and connection")]
-pub struct HostArgs {
-    /// Inventory file (YAML); may be repeated, later ones win
+#[command(next_help_heading = "Inventory")]
+pub struct SourceArgs {
+    /// Inventory file or folder; may be repeated, later ones win. Without it the one that ansible.cfg
+    /// or ANSIBLE_INVENTORY names
     #[arg(short, long, value_name = "PATH")]
     pub inventory: Vec<PathBuf>,
     /// Only these hosts or groups, as Ansible's pattern
@@ -101,6 +104,36 @@ pub struct HostArgs {
     /// Variable that wins over the inventory: KEY=VALUE, or @FILE (YAML or JSON); may be repeated
     #[arg(short, long = "extra-vars", value_name = "KEY=VALUE|@FILE")]
     pub extra_vars: Vec<String>,
+    /// Folder of the playbooks, whose group_vars and host_vars Ansible would read too
+    #[arg(long, value_name = "DIR")]
+    pub playbook_dir: Option<PathBuf>,
+    /// Who reads the inventory; ansible runs the installed ansible-inventory, for programs and plugins
+    #[arg(long, value_enum, value_name = "READER", default_value = "files")]
+    pub inventory_from: InventoryFrom,
+    /// Never ask anything
+    #[arg(long)]
+    pub no_input: bool,
+    /// What opens encrypted files.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+/// Who reads the inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum InventoryFrom {
+    /// monopg itself.
+    Files,
+    /// The installed `ansible-inventory`.
+    Ansible,
+}
+
+/// Which hosts, and how to reach them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hosts and connection")]
+pub struct HostArgs {
+    /// Which hosts, and where their variables stand.
+    #[command(flatten)]
+    pub sources: SourceArgs,
     /// Hosts that are worked on side by side
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub forks: u16,
@@ -129,12 +162,6 @@ pub struct HostArgs {
     /// without it
     #[arg(short = 'T', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: Option<u64>,
-    /// Never ask anything
-    #[arg(long)]
-    pub no_input: bool,
-    /// What opens encrypted files.
-    #[command(flatten)]
-    pub keys: KeyArgs,
 }
 
 /// Passwords of Ansible Vault, named as Ansible names them; SOPS' keys come from its own environment.
@@ -185,7 +212,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// How long the database may take to become ready, as 10m, 90s or 300 (seconds)
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = duration::DEFAULT, value_parser = duration::parse)]
     pub wait_timeout: Duration,
     /// Compare files on the node by their full digest, not by size and times
     #[arg(long)]
@@ -201,6 +228,32 @@ pub struct StatusArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
+}
+
+/// `inventory`.
+#[derive(Debug, Clone, Args)]
+pub struct InventoryArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// What to show.
+    #[command(flatten)]
+    pub show: ShowArgs,
+}
+
+/// What of the inventory is shown.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Show")]
+pub struct ShowArgs {
+    /// Only the variables of this host
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Only this variable, with every value that lost and why
+    #[arg(long, value_name = "VARIABLE")]
+    pub explain: Option<String>,
+    /// Show secrets in clear
+    #[arg(long)]
+    pub show_secrets: bool,
 }
 
 /// `secrets`.
@@ -356,8 +409,8 @@ mod tests {
         let Command::Apply(a) = &cli.command else {
             panic!("{cli:?}")
         };
-        assert_eq!(a.hosts.inventory.len(), 2);
-        assert_eq!(a.hosts.extra_vars, ["k=v", "@f.yml"]);
+        assert_eq!(a.hosts.sources.inventory.len(), 2);
+        assert_eq!(a.hosts.sources.extra_vars, ["k=v", "@f.yml"]);
         assert_eq!((a.hosts.forks, a.hosts.timeout), (3, Some(4)));
         assert!(a.run.check && a.run.diff && a.run.deep && a.run.detailed_exitcode);
         assert_eq!(a.run.wait_timeout, Duration::from_secs(90));

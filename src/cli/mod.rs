@@ -6,11 +6,14 @@
 
 pub mod args;
 mod duration;
+mod inventory;
 mod keys;
+mod module;
 mod pages;
 mod password;
 mod reference;
 mod secrets;
+mod sources;
 mod status;
 pub mod stop;
 mod usage;
@@ -33,6 +36,9 @@ use crate::secrets::Masker;
 /// Runs the program with its arguments, the first being its name, and returns the code to end with.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     let argv: Vec<OsString> = argv.into_iter().collect();
+    if let Some(task) = module::asked(&argv) {
+        return module::run(task);
+    }
     match Cli::try_parse_from(&argv) {
         Ok(cli) => dispatch(cli),
         Err(error) if !error.use_stderr() => print_data(&error.render().to_string()),
@@ -66,6 +72,7 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),
+        Command::Inventory(args) => inventory::show(&cli.output, &args),
         Command::Secrets(command) => match secrets::run(&cli.output, &command) {
             Ok(exit) => exit,
             Err(problem) => fail(&cli.output, problem),
@@ -103,14 +110,19 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
     if verbosity >= Verbosity::Trace {
         trace(&reporter, output.verbose);
     }
-    let become_password = match password::become_password(&hosts) {
-        Ok(password) => password,
-        Err(problem) => return reporter.finish(problem.exit, vec![problem]),
+    let found = sources::options(&hosts.sources).and_then(|(options, config)| {
+        let password = password::become_password(&hosts, &config).map_err(|p| vec![p])?;
+        Ok((options, password))
+    });
+    let (settings, become_password) = match found {
+        Ok(found) => found,
+        Err(problems) => return reporter.finish(worst(&problems), problems),
     };
     reporter.learn(Masker::new(&become_password));
     let stop = Stop::default();
     let session = Session {
         hosts,
+        settings,
         become_password,
         reporter: reporter.clone(),
         stop: stop.clone(),

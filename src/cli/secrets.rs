@@ -9,8 +9,9 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::args::{OutputArgs, SecretsCommand, ViewArgs};
-use super::keys;
+use super::{keys, sources};
 use crate::error::{Exit, Problem};
+use crate::inventory::{AnsibleConfig, Env};
 use crate::report::{Format, print_bytes};
 use crate::secrets::{KeyError, Keyring, Secret};
 use crate::yaml::{self, Schema};
@@ -33,8 +34,10 @@ fn view(args: &ViewArgs, as_json: bool) -> Result<Secret, Problem> {
     let name = args.file.display().to_string();
     let bytes = read(&args.file)?;
     let cwd = std::env::current_dir().unwrap_or_default();
-    let env = Arc::new(|name: &str| std::env::var(name).ok());
-    let keyring = Keyring::new(&keys::options(&args.keys, args.no_input, &cwd, env));
+    let env: Env = Arc::new(|name: &str| std::env::var(name).ok());
+    let config = AnsibleConfig::load(&cwd, &env).map_err(|faults| sources::first(&faults))?;
+    let keys = keys::options(&args.keys, args.no_input, &config, &cwd, env);
+    let keyring = Keyring::new(&keys);
     let unopened = |error: KeyError| unopened(&name, error);
     if Keyring::is_vault(&bytes) {
         let clear = keyring.open_vault(&bytes).map_err(unopened)?;

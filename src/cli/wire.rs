@@ -19,7 +19,7 @@ use crate::error::{Exit, Problem};
 use crate::host::channel::Channel;
 use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
-use crate::settings::{self, HostSettings, Spec};
+use crate::settings::{self, HostSettings, Resolved, SettingsErrors, Spec};
 use crate::steps;
 
 /// What a run shall do.
@@ -49,6 +49,8 @@ impl RunOptions {
 pub struct Session {
     /// Which hosts, and how to reach them.
     pub hosts: HostArgs,
+    /// The inventory and its keys, as flags and Ansible's configuration say.
+    pub settings: settings::Options,
     /// sudo's password from `-K` or a file; a variable of the inventory wins, as Ansible has it.
     pub become_password: Option<Secret>,
     /// Takes the events (`engine::event::Sink`); tell it every secret with [`Reporter::learn`]
@@ -62,6 +64,23 @@ pub struct Session {
 /// whole, as wrong settings: all of them at once.
 pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<Problem>> {
     let run = Run::begin(session, options.check)?;
+    Ok(converge(&run, &session.stop, options).await)
+}
+
+/// The same for hosts whose settings came another way than from the command line; with `settings` the
+/// reporter learns what it must not tell.
+pub async fn apply_to(
+    settings: Result<Resolved, SettingsErrors>,
+    reporter: &Arc<Reporter>,
+    stop: &Stop,
+    options: &RunOptions,
+) -> Result<Exit, Vec<Problem>> {
+    let resolved = settings.map_err(|errors| errors.as_problems())?;
+    let run = Run::of(resolved, reporter, 1, None, options.check);
+    Ok(converge(&run, stop, options).await)
+}
+
+async fn converge(run: &Run, stop: &Stop, options: &RunOptions) -> Exit {
     let cache = Cache::from_env(|name| std::env::var_os(name));
     let holder = (!options.check).then(|| run.holder());
     let results = run
@@ -71,18 +90,25 @@ pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<
                 wait: options.wait,
                 run_id: run.id.clone(),
                 holder: holder.clone(),
-                cancel: session.stop.token(),
+                cancel: stop.token(),
             };
             let steps = steps::all(&host.spec, &cache, options.deep);
             let emitter = run.emitter.host(&host.name);
             async move {
-                let mut result = match Channel::open(&host.name, &host.connection).await {
-                    Ok(channel) => {
+                // Nothing has begun on the host yet: a run that shall stop need not wait for it.
+                let opened = tokio::select! {
+                    biased;
+                    () = engine.cancel.cancelled() => None,
+                    opened = Channel::open(&host.name, &host.connection) => Some(opened),
+                };
+                let mut result = match opened {
+                    Some(Ok(channel)) => {
                         engine::run::converge(&channel, &steps, &engine, &emitter)
                             .await
                             .0
                     }
-                    Err(error) => engine::run::failure(&error),
+                    Some(Err(error)) => engine::run::failure(&error),
+                    None => engine::run::interrupted(),
                 };
                 result.facts = Some(facts(&host.spec));
                 result
@@ -93,7 +119,7 @@ pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<
     let codes = results
         .iter()
         .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
-    Ok(run.end(changed, options.exit(changed, codes)))
+    run.end(changed, options.exit(changed, codes))
 }
 
 /// `status`: emits `Kind::HostStatus` for each host.
@@ -132,53 +158,38 @@ struct Run {
 impl Run {
     /// Settles the settings of all hosts, or says all that is wrong with them.
     fn begin(session: &Session, check: bool) -> Result<Self, Vec<Problem>> {
-        let unforeseen = |e: std::io::Error| {
-            vec![
-                Problem::new(
-                    "settings.cwd",
-                    Exit::Settings,
-                    "the current folder cannot be found",
-                )
-                .because(e.to_string()),
-            ]
-        };
         let args = &session.hosts;
-        let mut options = settings::Options::new(
-            std::env::current_dir().map_err(unforeseen)?,
-            Arc::new(|name: &str| std::env::var(name).ok()),
-        );
-        options.inventories = args
-            .inventory
-            .iter()
-            .map(|p| p.to_string_lossy().into_owned())
-            .collect();
-        options.limit = args.limit.clone();
-        options.extra_vars = args.extra_vars.clone();
+        let mut options = session.settings.clone();
         options.user = args.user.clone();
         options.become_root = args.become_root;
         options.become_password = session.become_password.clone();
         options.private_key = args.private_key.clone();
         options.timeout = args.timeout.map(Duration::from_secs);
-        let resolved = settings::resolve(&options).map_err(|errors| {
-            errors
-                .problems
-                .iter()
-                .map(Problem::from)
-                .collect::<Vec<_>>()
-        })?;
-        let masker = Masker::new(
-            resolved
-                .hosts
-                .iter()
-                .flat_map(secrets)
-                .chain(&session.become_password),
-        );
-        session.reporter.learn(masker.clone());
-        let sink: Arc<dyn Sink> = session.reporter.clone();
+        let resolved = settings::resolve(&options).map_err(|errors| errors.as_problems())?;
+        Ok(Self::of(
+            resolved,
+            &session.reporter,
+            usize::from(args.forks),
+            session.become_password.as_ref(),
+            check,
+        ))
+    }
+
+    /// A run over hosts that are settled; `password` is another secret beside theirs.
+    fn of(
+        resolved: Resolved,
+        reporter: &Arc<Reporter>,
+        forks: usize,
+        password: Option<&Secret>,
+        check: bool,
+    ) -> Self {
+        let masker = Masker::new(resolved.hosts.iter().flat_map(secrets).chain(password));
+        reporter.learn(masker.clone());
+        let sink: Arc<dyn Sink> = reporter.clone();
         let run = Run {
             id: Ulid::generate().to_string(),
             hosts: resolved.hosts,
-            forks: usize::from(args.forks),
+            forks,
             emitter: Emitter::new(sink, masker),
         };
         run.emitter.run(Kind::RunStarted {
@@ -191,7 +202,7 @@ impl Run {
                 problem: Problem::new("settings", Exit::Settings, warning),
             });
         }
-        Ok(run)
+        run
     }
 
     /// Works on the hosts side by side, as many as `--forks` allows; one that fails does not stop the others.

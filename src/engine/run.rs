@@ -31,6 +31,8 @@ pub struct Options {
     pub cancel: CancellationToken,
 }
 
+const INTERRUPTED: &str = "interrupted; run the same command again to go on";
+
 /// A wait is looked at again after this time even if nothing woke us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Wake-ups come in bursts.
@@ -75,6 +77,16 @@ pub fn failed(problems: Vec<Problem>) -> HostResult {
         msg: summary(&problems),
         exit: worst(&problems).code(),
         errors: problems,
+        ..HostResult::default()
+    }
+}
+
+/// The result of a host that was not reached before the run was asked to stop.
+pub fn interrupted() -> HostResult {
+    HostResult {
+        failed: true,
+        exit: Exit::Interrupted.code(),
+        msg: INTERRUPTED.into(),
         ..HostResult::default()
     }
 }
@@ -488,7 +500,7 @@ impl HostRun<'_> {
             Some(Stop::Cancelled) => {
                 result.failed = true;
                 result.exit = Exit::Interrupted.code();
-                result.msg = "interrupted; run the same command again to go on".into();
+                result.msg = INTERRUPTED.into();
             }
             None => {
                 let names: Vec<&str> = result

@@ -121,7 +121,9 @@ impl InventoryError {
             InventoryError::Ansible { source, .. } if source.is_none() => {
                 Some("run it by hand: ansible-inventory -i FILE --list")
             }
-            InventoryError::NoSource => Some("name it with -i FILE"),
+            InventoryError::NoSource => {
+                Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
+            }
             InventoryError::NothingMatches(_) => {
                 Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")
             }

@@ -15,6 +15,8 @@ const JINJA_KEYWORDS: [&str; 7] = ["true", "false", "none", "True", "False", "No
 pub(super) struct Group {
     pub name: String,
     pub vars: Vars,
+    /// Earlier values of the variable that is to be explained.
+    pub lost: Vec<Var>,
     /// `ansible_group_priority`, which breaks ties at equal depth.
     pub priority: i64,
     pub depth: usize,
@@ -27,6 +29,8 @@ pub(super) struct Group {
 pub(super) struct Host {
     pub name: String,
     pub vars: Vars,
+    /// Earlier values of the variable that is to be explained.
+    pub lost: Vec<Var>,
     /// The file that named it first; a list of hosts is none.
     pub source: Option<usize>,
     pub groups: Vec<usize>,
@@ -34,6 +38,8 @@ pub(super) struct Host {
 
 #[derive(Debug)]
 pub(super) struct Graph {
+    /// The variable whose earlier values are kept.
+    pub explain: Option<String>,
     pub groups: Vec<Group>,
     pub hosts: Vec<Host>,
     group_index: HashMap<String, usize>,
@@ -66,6 +72,7 @@ const MAX_VALUES: usize = 1_000_000;
 impl Graph {
     pub fn new(behaviour: HashBehaviour, transform: bool) -> Self {
         let mut graph = Graph {
+            explain: None,
             groups: Vec::new(),
             hosts: Vec::new(),
             group_index: HashMap::new(),
@@ -202,6 +209,7 @@ impl Graph {
         self.hosts.push(Host {
             name: name.to_owned(),
             vars,
+            lost: Vec::new(),
             source,
             groups: Vec::new(),
         });
@@ -272,6 +280,9 @@ impl Graph {
             return Ok(());
         }
         let rule = Rule::GroupInline(slot.name.clone());
+        if self.explain.as_deref() == Some(key) {
+            slot.lost.extend(slot.vars.get(key).cloned());
+        }
         merge::set(
             &mut slot.vars,
             key,
@@ -299,6 +310,9 @@ impl Graph {
             return Ok(());
         };
         let rule = Rule::HostInline;
+        if self.explain.as_deref() == Some(key) {
+            slot.lost.extend(slot.vars.get(key).cloned());
+        }
         merge::set(
             &mut slot.vars,
             key,
@@ -469,6 +483,7 @@ impl Group {
         Group {
             name: name.to_owned(),
             vars: Vars::new(),
+            lost: Vec::new(),
             priority: 1,
             depth: 0,
             children: Vec::new(),

@@ -519,7 +519,13 @@ impl Py {
             Py::Float(x) => Value::Float(x),
             Py::Complex(re, im) => Value::String(complex(re, im)),
             Py::Text(text) => Value::String(text),
-            Py::Bytes(bytes) => Value::String(String::from_utf8(bytes).ok()?),
+            // Ansible trusts no template that comes out of bytes.
+            Py::Bytes(bytes) => {
+                let text = Value::String(String::from_utf8(bytes).ok()?);
+                let mut node = Node::new(text, mark);
+                node.tag = Some("!unsafe".to_owned());
+                return Some(node);
+            }
             Py::Ellipsis => Value::String("...".to_owned()),
             Py::List(items) | Py::Tuple(items) | Py::Set(items) => Value::Sequence(
                 items

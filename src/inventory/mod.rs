@@ -9,6 +9,8 @@
 //! Ansible has beyond that (plugins, programs, TOML) the error says so by name.
 
 mod address;
+pub mod config;
+pub mod connection;
 mod error;
 mod extra;
 mod files;
@@ -18,6 +20,7 @@ mod graph;
 mod groups;
 mod ini;
 mod json;
+pub mod list;
 mod literal;
 mod merge;
 mod pattern;
@@ -25,6 +28,7 @@ mod python_string;
 mod ranges;
 mod request;
 mod shlex;
+pub mod shown;
 mod sources;
 pub mod template;
 mod vars_files;
@@ -34,6 +38,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use config::{AnsibleConfig, Env};
 pub use error::{InventoryError, Said};
 pub use request::{AnsibleProgram, HashBehaviour, Layer, Request};
 
@@ -49,8 +54,10 @@ pub enum Place {
     File(Arc<str>),
     /// A line of a file.
     Line(Arc<str>, Mark),
-    /// An argument of the command line, by its flag: never with its value.
+    /// An argument of the command line by its flag, or of a module's task: never with its value.
     Flag(&'static str),
+    /// A variable of the environment, by its name: never with its value.
+    Environment(&'static str),
 }
 
 impl fmt::Display for Place {
@@ -59,6 +66,7 @@ impl fmt::Display for Place {
             Place::File(file) => f.write_str(file),
             Place::Line(file, mark) => write!(f, "{file}:{}", mark.line),
             Place::Flag(flag) => f.write_str(flag),
+            Place::Environment(name) => write!(f, "{name} (environment)"),
         }
     }
 }
@@ -69,7 +77,7 @@ impl Place {
     pub fn at(&self, mark: Mark) -> Place {
         match self {
             Place::File(file) | Place::Line(file, _) => Place::Line(file.clone(), mark),
-            Place::Flag(flag) => Place::Flag(flag),
+            Place::Flag(_) | Place::Environment(_) => self.clone(),
         }
     }
 
@@ -107,6 +115,19 @@ pub enum Rule {
     Ansible,
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::GroupInline(group) => write!(f, "`vars` of the group {group} in the inventory"),
+            Rule::GroupFile(group) => write!(f, "group_vars of the group {group}"),
+            Rule::HostInline => f.write_str("variable of the host in the inventory"),
+            Rule::HostFile => f.write_str("host_vars of the host"),
+            Rule::Extra => f.write_str("extra variable, which wins over every file"),
+            Rule::Ansible => f.write_str("merged by the installed Ansible"),
+        }
+    }
+}
+
 /// A variable's value with where it came from. `Debug` shows no value: it may be a secret.
 #[derive(Debug, Clone)]
 pub struct Var {
@@ -131,6 +152,8 @@ pub struct Inventory {
     precedence: Vec<Layer>,
     graph: Graph,
     extra: Vars,
+    /// Earlier extra values of the variable that is to be explained.
+    extra_lost: Vec<Var>,
     files: VarsFiles,
     warnings: Vec<String>,
 }
@@ -147,14 +170,22 @@ impl Inventory {
             precedence: request.precedence.clone(),
             graph: Graph::new(request.hash_behaviour, request.transform_group_names),
             extra: Vars::new(),
+            extra_lost: Vec::new(),
             files: VarsFiles::new(request),
             warnings: Vec::new(),
         };
+        inventory.graph.explain.clone_from(&request.explain);
         let mut faults = inventory.read_sources(request);
         inventory.warnings.extend(inventory.graph.take_warnings());
         for argument in &request.extra_vars {
             match extra::read(argument, &request.cwd, &request.keyring) {
                 Ok((vars, warnings)) => {
+                    let name = request.explain.as_deref().unwrap_or_default();
+                    if vars.contains_key(name) {
+                        inventory
+                            .extra_lost
+                            .extend(inventory.extra.get(name).cloned());
+                    }
                     merge::extend(&mut inventory.extra, &vars, request.hash_behaviour);
                     inventory.warn(warnings);
                 }
@@ -306,6 +337,16 @@ impl Inventory {
     /// [`Request::precedence`], the host's own, its `host_vars` beside the sources and beside the
     /// playbook, `-e`. Files are read source by source, and for each source group by group.
     pub fn vars(&mut self, host: &str) -> Result<Vars, Vec<InventoryError>> {
+        self.merged(host).map(|merging| merging.vars)
+    }
+
+    /// Every value that the variable [`Request::explain`] has for a host, from weak to strong: the last
+    /// one wins (or, with `hash_behaviour = merge`, is merged into those before it).
+    pub fn definitions(&mut self, host: &str) -> Result<Vec<Var>, Vec<InventoryError>> {
+        self.merged(host).map(|merging| merging.seen)
+    }
+
+    fn merged(&mut self, host: &str) -> Result<Merging, Vec<InventoryError>> {
         let order = self.graph.groups_of(host);
         let (all, others): (Vec<usize>, Vec<usize>) =
             order.into_iter().partition(|g| *g == graph::ALL);
@@ -315,6 +356,8 @@ impl Inventory {
             vars: Vars::new(),
             faults: Vec::new(),
             behaviour: self.behaviour,
+            explain: self.graph.explain.clone(),
+            seen: Vec::new(),
         };
         for layer in &self.precedence {
             let (groups, folders) = match layer {
@@ -329,7 +372,10 @@ impl Inventory {
             // Each layer is merged by itself first: for `hash_behaviour=merge` that is not the same.
             let mut within = Vars::new();
             match folders {
-                None => groups.for_each(|group| merging.within(&mut within, &group.vars)),
+                None => groups.for_each(|group| {
+                    merging.note(&group.lost, &group.vars);
+                    merging.within(&mut within, &group.vars);
+                }),
                 Some(folders) => {
                     let names: Vec<&str> = groups.map(|g| g.name.as_str()).collect();
                     let rule = |name: &str| Rule::GroupFile(name.to_owned());
@@ -339,6 +385,7 @@ impl Inventory {
             merging.add(&within);
         }
         if let Some(host) = self.graph.host(host) {
+            merging.note(&host.lost, &host.vars);
             merging.add(&host.vars);
         }
         for folders in [&beside_sources, &beside_playbook] {
@@ -346,9 +393,10 @@ impl Inventory {
             let vars = merging.files(&mut self.files, folders, "host_vars", &[host], rule);
             merging.add(&vars);
         }
+        merging.note(&self.extra_lost, &self.extra);
         merging.add(&self.extra);
         if merging.faults.is_empty() {
-            Ok(merging.vars)
+            Ok(merging)
         } else {
             Err(merging.faults)
         }
@@ -360,9 +408,19 @@ struct Merging {
     vars: Vars,
     faults: Vec<InventoryError>,
     behaviour: HashBehaviour,
+    explain: Option<String>,
+    /// The values of the variable to be explained that have come by.
+    seen: Vec<Var>,
 }
 
 impl Merging {
+    fn note(&mut self, lost: &[Var], vars: &Vars) {
+        if let Some(name) = &self.explain {
+            self.seen.extend_from_slice(lost);
+            self.seen.extend(vars.get(name).cloned());
+        }
+    }
+
     fn add(&mut self, later: &Vars) {
         merge::extend(&mut self.vars, later, self.behaviour);
     }
@@ -385,7 +443,10 @@ impl Merging {
             let mut here = Vars::new();
             for name in names {
                 match files.read(folder, kind, name, &rule(name)) {
-                    Ok(read) => read.iter().for_each(|vars| self.within(&mut here, vars)),
+                    Ok(read) => read.iter().for_each(|vars| {
+                        self.note(&[], vars);
+                        self.within(&mut here, vars);
+                    }),
                     Err(fault) => self.faults.push(fault),
                 }
             }

@@ -11,10 +11,11 @@ pub(super) enum Part {
 /// The literal at the beginning of a text with what comes after it; `Some(None)` if there is none, and
 /// `None` if it is a wrong one or one that is no constant.
 pub(super) fn read(text: &str) -> Option<Option<(Part, &str)>> {
-    let Some(start) = text.find(['"', '\'']).filter(|at| *at <= 2) else {
-        return Some(None);
-    };
+    let start = text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(0);
     let (prefix, body) = text.split_at(start);
+    if !body.starts_with(['"', '\'']) {
+        return Some(None);
+    }
     let (raw, bytes) = match prefix.to_ascii_lowercase().as_str() {
         "" | "u" => (false, false),
         "r" => (true, false),

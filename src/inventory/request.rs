@@ -23,6 +23,8 @@ pub struct Request {
     pub keyring: Arc<Keyring>,
     /// `--inventory-from ansible`: ask the installed program instead of reading the sources.
     pub from_ansible: Option<AnsibleProgram>,
+    /// The variable whose every value is remembered, for [`Inventory::definitions`](super::Inventory::definitions).
+    pub explain: Option<String>,
     /// `[defaults] hash_behaviour`: what happens to mappings that are defined twice.
     pub hash_behaviour: HashBehaviour,
     /// `[defaults] precedence`: whose variables come after whose, below those of the host.
@@ -131,6 +133,7 @@ impl Request {
             cwd: cwd.into(),
             keyring: Arc::new(Keyring::none()),
             from_ansible: None,
+            explain: None,
             hash_behaviour: HashBehaviour::Replace,
             precedence: Layer::DEFAULT.to_vec(),
             yaml_extensions: strings(&[".yml", ".yaml", ".json"]),

@@ -20,7 +20,8 @@ pub(super) struct Reader<'a> {
     pub vars: &'a Vars,
     pub problems: Vec<SettingProblem>,
     pub warnings: Vec<String>,
-    scope: &'a Scope,
+    /// What renders them; without it they are values already.
+    scope: Option<&'a Scope>,
     /// Those that were asked for.
     rendered: RefCell<HashMap<String, Rendered>>,
 }
@@ -34,12 +35,21 @@ enum Rendered {
 }
 
 impl<'a> Reader<'a> {
+    /// Of a host of the inventory.
     pub fn new(scope: &'a Scope) -> Self {
         Reader {
-            vars: scope.vars(),
+            scope: Some(scope),
+            ..Reader::literal(scope.vars())
+        }
+    }
+
+    /// Of values that somebody else has rendered: every text means itself.
+    pub fn literal(vars: &'a Vars) -> Self {
+        Reader {
+            vars,
             problems: Vec::new(),
             warnings: Vec::new(),
-            scope,
+            scope: None,
             rendered: RefCell::default(),
         }
     }
@@ -57,7 +67,11 @@ impl<'a> Reader<'a> {
         if let Some(known) = self.rendered.borrow().get(name) {
             return known.clone();
         }
-        let made = match self.scope.rendered(name) {
+        let made = match self.scope {
+            Some(scope) => scope.rendered(name),
+            None => Ok(self.vars.get(name).cloned()),
+        };
+        let made = match made {
             Ok(Some(var)) if !var.node.is_null() => Rendered::Set(Rc::new(var)),
             Ok(_) => Rendered::Unset,
             Err(error) => match self.vars.get(name) {

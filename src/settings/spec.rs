@@ -218,6 +218,8 @@ pub struct Connection {
     pub password: Option<Secret>,
     /// Arguments for ssh that Ansible would append, split by shell rules (`-o Key=Value` pairs are honoured).
     pub ssh_args: Vec<String>,
+    /// `ansible_host_key_checking`: if false, an unknown key is accepted (a changed one never is).
+    pub host_key_checking: bool,
     /// `monopg_host_key`: a pinned fingerprint `SHA256:…`.
     pub host_key: Option<String>,
     /// `-T`, `ansible_ssh_timeout`: for connecting and authenticating.

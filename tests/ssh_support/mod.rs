@@ -83,6 +83,7 @@ pub fn connection(port: u16) -> Connection {
         .map(str::to_owned)
         .to_vec(),
         host_key: None,
+        host_key_checking: true,
         timeout: Duration::from_secs(10),
         become_root: Become {
             enabled: true,

@@ -140,7 +140,11 @@ impl Options {
                     "/etc/ssh/ssh_known_hosts2".into(),
                 ],
             ),
-            strict: given.strict.unwrap_or(Strict::Yes),
+            strict: given.strict.unwrap_or(if connection.host_key_checking {
+                Strict::Yes
+            } else {
+                Strict::AcceptNew
+            }),
             hash_known_hosts: given.hash_known_hosts.unwrap_or(false),
             host_key_algorithms: given.host_key_algorithms,
             ignored: given.ignored,
@@ -360,6 +364,7 @@ mod tests {
             password: None,
             ssh_args: args.iter().map(|a| (*a).to_owned()).collect(),
             host_key: None,
+            host_key_checking: true,
             timeout: Duration::from_secs(1),
             become_root: Become {
                 enabled: true,
