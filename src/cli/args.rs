@@ -57,6 +57,9 @@ pub enum Command {
     /// Print the reference page to standard output, in Markdown
     #[command(hide = true)]
     Reference,
+    /// Print the argument specification of the Ansible role to standard output, in YAML
+    #[command(hide = true)]
+    ArgumentSpecs,
 }
 
 /// How to report; before or after the command.

@@ -5,6 +5,7 @@
 //! streams) are set up in one place, so the library below has none of them.
 
 pub mod args;
+mod argument_specs;
 mod duration;
 mod inventory;
 mod keys;
@@ -66,25 +67,26 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Completions { shell } => print_data(&pages::completions(shell)),
         Command::Man { command } => match pages::man(command.as_deref()) {
             Ok(page) => print_data(&page),
-            Err(problem) => fail(&cli.output, problem),
+            Err(problem) => fail(&cli.output, vec![problem]),
         },
         Command::Reference => print_data(&reference::markdown()),
+        Command::ArgumentSpecs => print_data(&argument_specs::yaml()),
         Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),
         Command::Inventory(args) => inventory::show(&cli.output, &args),
         Command::Secrets(command) => match secrets::run(&cli.output, &command) {
             Ok(exit) => exit,
-            Err(problem) => fail(&cli.output, problem),
+            Err(problems) => fail(&cli.output, problems),
         },
     }
 }
 
-fn fail(output: &OutputArgs, problem: Problem) -> Exit {
+fn fail(output: &OutputArgs, problems: Vec<Problem>) -> Exit {
     let options = Options::detect(output.output, output.color, output.verbosity());
-    let exit = problem.exit;
+    let exit = worst(&problems);
     match Reporter::start(options, Masker::default()) {
-        Ok(reporter) => reporter.finish(exit, vec![problem]),
+        Ok(reporter) => reporter.finish(exit, problems),
         Err(_) => exit,
     }
 }

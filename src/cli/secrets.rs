@@ -4,14 +4,12 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::args::{OutputArgs, SecretsCommand, ViewArgs};
-use super::{keys, sources};
+use super::sources;
 use crate::error::{Exit, Problem};
-use crate::inventory::{AnsibleConfig, Env};
 use crate::report::{Format, print_bytes};
 use crate::secrets::{KeyError, Keyring, Secret};
 use crate::yaml::{self, Schema};
@@ -20,7 +18,7 @@ use crate::yaml::{self, Schema};
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Runs one of the commands.
-pub(super) fn run(output: &OutputArgs, command: &SecretsCommand) -> Result<Exit, Problem> {
+pub(super) fn run(output: &OutputArgs, command: &SecretsCommand) -> Result<Exit, Vec<Problem>> {
     match command {
         SecretsCommand::View(args) => {
             let clear = view(args, output.output == Some(Format::Json))?;
@@ -30,14 +28,14 @@ pub(super) fn run(output: &OutputArgs, command: &SecretsCommand) -> Result<Exit,
 }
 
 /// The clear text of a file, or its values as JSON.
-fn view(args: &ViewArgs, as_json: bool) -> Result<Secret, Problem> {
+fn view(args: &ViewArgs, as_json: bool) -> Result<Secret, Vec<Problem>> {
+    let keyring = sources::keyring(&args.keys, args.no_input)?;
+    open(args, &keyring, as_json).map_err(|problem| vec![problem])
+}
+
+fn open(args: &ViewArgs, keyring: &Keyring, as_json: bool) -> Result<Secret, Problem> {
     let name = args.file.display().to_string();
     let bytes = read(&args.file)?;
-    let cwd = std::env::current_dir().unwrap_or_default();
-    let env: Env = Arc::new(|name: &str| std::env::var(name).ok());
-    let config = AnsibleConfig::load(&cwd, &env).map_err(|faults| sources::first(&faults))?;
-    let keys = keys::options(&args.keys, args.no_input, &config, &cwd, env);
-    let keyring = Keyring::new(&keys);
     let unopened = |error: KeyError| unopened(&name, error);
     if Keyring::is_vault(&bytes) {
         let clear = keyring.open_vault(&bytes).map_err(unopened)?;

@@ -15,13 +15,7 @@ use crate::settings::{Options, SettingProblem};
 
 /// The options that these flags make, with Ansible's configuration, which was looked for.
 pub(super) fn options(args: &SourceArgs) -> Result<(Options, Arc<AnsibleConfig>), Vec<Problem>> {
-    let cwd = std::env::current_dir().map_err(|e| {
-        let what = "the current folder cannot be found";
-        vec![Problem::new("settings.cwd", Exit::Settings, what).because(e.to_string())]
-    })?;
-    let env: Env = Arc::new(|name: &str| std::env::var(name).ok());
-    let mut options = Options::new(cwd.clone(), env.clone());
-    let config = options.load_config().map_err(|faults| problems(&faults))?;
+    let (mut options, config) = surroundings()?;
     options.inventories = args
         .inventory
         .iter()
@@ -30,7 +24,8 @@ pub(super) fn options(args: &SourceArgs) -> Result<(Options, Arc<AnsibleConfig>)
     options.limit.clone_from(&args.limit);
     options.extra_vars.clone_from(&args.extra_vars);
     options.playbook_dir.clone_from(&args.playbook_dir);
-    let keys = keys::options(&args.keys, args.no_input, &config, &cwd, env);
+    let env = options.env.clone();
+    let keys = keys::options(&args.keys, args.no_input, &config, &options.cwd, env);
     options.keyring = Arc::new(Keyring::new(&keys));
     options.from_ansible =
         (args.inventory_from == InventoryFrom::Ansible).then(|| AnsibleProgram {
@@ -52,17 +47,24 @@ pub(super) fn problems(faults: &[InventoryError]) -> Vec<Problem> {
     all
 }
 
-/// The first of several faults, with the others as its causes, where there is room for one problem only.
-pub(super) fn first(faults: &[InventoryError]) -> Problem {
-    let mut all = problems(faults).into_iter();
-    let first = all.next().unwrap_or_else(|| {
-        Problem::new(
-            "settings.inventory",
-            Exit::Settings,
-            "the configuration is not usable",
-        )
-    });
-    all.fold(first, |first, other| first.because(other.what))
+/// The current folder, the environment, and Ansible's configuration that is found from there.
+fn surroundings() -> Result<(Options, Arc<AnsibleConfig>), Vec<Problem>> {
+    let cwd = std::env::current_dir().map_err(|e| {
+        let what = "the current folder cannot be found";
+        vec![Problem::new("settings.cwd", Exit::Settings, what).because(e.to_string())]
+    })?;
+    let env: Env = Arc::new(|name: &str| std::env::var(name).ok());
+    let mut options = Options::new(cwd, env);
+    let config = options.load_config().map_err(|faults| problems(&faults))?;
+    Ok((options, config))
+}
+
+/// The keys alone, for a command that reads no inventory.
+pub(super) fn keyring(args: &KeyArgs, no_input: bool) -> Result<Keyring, Vec<Problem>> {
+    let (options, config) = surroundings()?;
+    let env = options.env.clone();
+    let keys = keys::options(args, no_input, &config, &options.cwd, env);
+    Ok(Keyring::new(&keys))
 }
 
 /// The same keys for `ansible-inventory`, which reads its configuration itself.

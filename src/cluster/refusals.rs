@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::drift::{self, FieldDrift};
+use super::drift;
 use super::facts::{list, text};
 use super::object::ObjectRef;
 use super::release::Revision;
@@ -208,31 +208,30 @@ fn immutable_problem(spec: &Spec, what: &str, live: &str, wanted: &str) -> Probl
     )
 }
 
-/// Changes to immutable fields, from the whole rendering. Other differences are no refusal.
-pub fn immutable_rendering(object: &ObjectRef, rendered: &Value, live: &Value) -> Vec<Problem> {
-    drift::compare(object, rendered, Some(live))
+/// Changes to immutable fields, from the whole rendering, as one refusal. Other differences are none.
+pub fn immutable_rendering(object: &ObjectRef, rendered: &Value, live: &Value) -> Option<Problem> {
+    let drifts = drift::compare(object, rendered, Some(live));
+    let mut causes = drifts
         .iter()
         .filter(|d| d.is_immutable())
-        .filter_map(|d| match d {
-            FieldDrift::Field(f) => Some(f),
-            FieldDrift::Missing { .. } => None,
-        })
-        .map(|f| {
-            let none = || "nothing".to_owned();
-            refused(
-                "preflight.immutable",
-                format!(
-                    "{} of {} cannot be changed from {} to {}",
-                    f.shown,
-                    f.object,
-                    f.before.clone().unwrap_or_else(none),
-                    f.after.clone().unwrap_or_else(none)
-                ),
+        .map(|d| {
+            let show = |v: Option<String>| v.unwrap_or_else(|| "absent".to_owned());
+            format!(
+                "{}: {} instead of {}",
+                d.what(),
+                show(d.before()),
+                show(d.after())
             )
-            .because("the API server refuses it, for ever")
-            .hint("take the change back in the values; if it is meant: dump, remove release and claim by hand, install again, restore")
         })
-        .collect()
+        .peekable();
+    causes.peek()?;
+    let problem = refused(
+        "release.immutable",
+        format!("{object} would have to change where it cannot"),
+    );
+    Some(causes.fold(problem, Problem::because).hint(
+        "set these values back; to change them, dump the data and restore it into a new release",
+    ))
 }
 
 /// The images that a node has: its status (which lists only some) and the output of

@@ -134,27 +134,27 @@ fn immutable_changes_from_the_rendering() {
     let rendered = rendered_statefulset();
     let object = ObjectRef::new("apps/v1", "StatefulSet", "data", "postgresql");
     let live = live_statefulset();
-    assert_eq!(immutable_rendering(&object, &rendered, &live), []);
+    assert_eq!(immutable_rendering(&object, &rendered, &live), None);
     for (pointer, value, what) in [
         (
             "/spec/volumeClaimTemplates/0/spec/resources/requests/storage",
             json!("2Gi"),
-            "spec.volumeClaimTemplates[0].spec.resources.requests.storage of StatefulSet data/postgresql cannot be changed from 1024Mi to 2Gi",
+            "spec.volumeClaimTemplates[0].spec.resources.requests.storage: 1024Mi instead of 2Gi",
         ),
         (
             "/spec/serviceName",
             json!("x"),
-            "spec.serviceName of StatefulSet data/postgresql cannot be changed from postgresql-hl to x",
+            "spec.serviceName: postgresql-hl instead of x",
         ),
         (
             "/spec/podManagementPolicy",
             json!("Parallel"),
-            "spec.podManagementPolicy of StatefulSet data/postgresql cannot be changed from OrderedReady to Parallel",
+            "spec.podManagementPolicy: OrderedReady instead of Parallel",
         ),
         (
             "/spec/selector/matchLabels/app.kubernetes.io~1name",
             json!("x"),
-            "spec.selector.matchLabels[\"app.kubernetes.io/name\"] of StatefulSet data/postgresql cannot be changed from postgresql to x",
+            "spec.selector.matchLabels[\"app.kubernetes.io/name\"]: postgresql instead of x",
         ),
     ] {
         let mut changed = rendered.clone();
@@ -162,13 +162,15 @@ fn immutable_changes_from_the_rendering() {
             Some(at) => *at = value,
             None => changed["spec"]["podManagementPolicy"] = value,
         }
-        let found = immutable_rendering(&object, &changed, &live);
-        let texts: Vec<&str> = found.iter().map(|p| p.what.as_str()).collect();
-        assert_eq!(texts, [what]);
+        let found = immutable_rendering(&object, &changed, &live).unwrap();
+        assert_eq!(
+            found.causes,
+            [format!("StatefulSet data/postgresql: {what}")]
+        );
     }
     let mut mutable = rendered;
     mutable["spec"]["replicas"] = json!(2);
-    assert_eq!(immutable_rendering(&object, &mutable, &live), []);
+    assert_eq!(immutable_rendering(&object, &mutable, &live), None);
 }
 
 #[test]

@@ -117,12 +117,12 @@ impl InventoryError {
         match self {
             InventoryError::Unsupported { hint, .. } => Some(hint),
             InventoryError::Locked { source, .. } => source.hint.as_deref(),
+            InventoryError::NoSource => {
+                Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
+            }
             InventoryError::Template { hint, .. } => hint.as_deref(),
             InventoryError::Ansible { source, .. } if source.is_none() => {
                 Some("run it by hand: ansible-inventory -i FILE --list")
-            }
-            InventoryError::NoSource => {
-                Some("name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE")
             }
             InventoryError::NothingMatches(_) => {
                 Some("a pattern is a host, a group or a glob; join them with `:`, exclude with `!`")

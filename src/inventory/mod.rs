@@ -123,7 +123,9 @@ impl fmt::Display for Rule {
             Rule::HostInline => f.write_str("variable of the host in the inventory"),
             Rule::HostFile => f.write_str("host_vars of the host"),
             Rule::Extra => f.write_str("extra variable, which wins over every file"),
-            Rule::Ansible => f.write_str("merged by the installed Ansible"),
+            Rule::Ansible => {
+                f.write_str("merged by ansible-inventory, which does not tell from where")
+            }
         }
     }
 }
@@ -464,5 +466,9 @@ pub fn short_name(host: &str) -> &str {
     }
 }
 
+#[cfg(test)]
+mod literal_tests;
+#[cfg(test)]
+mod sources_tests;
 #[cfg(test)]
 mod tests;

@@ -410,7 +410,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
     "#);
     insta::assert_snapshot!(load(&dir, &[], &[]).unwrap_err(), @r#"
     no inventory is given
-      hint: name it with -i FILE
+      hint: name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE
     "#);
 }
 

@@ -10,7 +10,7 @@ use super::options::Options;
 use super::problem::{SettingProblem, SettingsErrors};
 use super::reader::Reader;
 use super::table::{self, Kind, SETTINGS, nearest};
-use super::{Resolved, settle};
+use super::{Resolved, host, settle};
 use crate::inventory::{Place, Rule, Var, Vars};
 use crate::yaml::{Mapping, Mark, Node, Value};
 
@@ -115,6 +115,10 @@ pub const ARGUMENTS: &[Argument] = &[
         "deep",
         "True: compare files on the node by their full digest.",
     ),
+    of_run(
+        "defined",
+        "Names of the play's variables; one that begins with `monopg_` and is no setting is refused, as in an inventory.",
+    ),
 ];
 
 /// Where an argument stands; never with its value.
@@ -147,6 +151,12 @@ pub fn resolve_given(
             rule: Rule::Extra,
         };
         vars.insert(variable.to_owned(), var);
+    }
+    let defined = arguments.get("defined").and_then(Json::as_array);
+    for name in defined.into_iter().flatten().filter_map(Json::as_str) {
+        if let Some(problem) = host::unknown_variable(name, &ARGUMENT) {
+            problems.push(problem);
+        }
     }
     let given = |variable: &str| vars.get(variable).filter(|var| !var.node.is_null());
     let host = given("ansible_host").and_then(|var| var.node.as_str());

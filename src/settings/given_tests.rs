@@ -85,15 +85,8 @@ fn each_argument_gets_to_its_place() {
         c.private_key.unwrap(),
         std::path::Path::new("/plays/keys/id")
     );
-    assert_eq!(
-        c.ssh_args,
-        [
-            "-o",
-            "UserKnownHostsFile=/kh",
-            "-o",
-            "StrictHostKeyChecking=no"
-        ]
-    );
+    assert_eq!(c.ssh_args, ["-o", "UserKnownHostsFile=/kh"]);
+    assert!(!c.host_key_checking);
     assert!(c.become_root.enabled);
     assert_eq!(c.become_root.password.unwrap().expose_str(), Some("b"));
     assert_eq!(
@@ -106,7 +99,7 @@ fn each_argument_gets_to_its_place() {
             .become_root
             .enabled
     );
-    // What is omitted may also be null; an argument wins over the environment.
+    // What is omitted may also be null. A module gets its task's arguments and nothing else.
     let env = &[
         ("ANSIBLE_REMOTE_USER", "env"),
         ("ANSIBLE_REMOTE_PORT", "23"),
@@ -116,7 +109,7 @@ fn each_argument_gets_to_its_place() {
         .hosts
         .remove(0)
         .connection;
-    assert_eq!((c.port, c.user.as_deref()), (Some(23), Some("ops")));
+    assert_eq!((c.port, c.user.as_deref()), (None, Some("ops")));
 }
 
 #[test]
@@ -177,6 +170,17 @@ fn all_that_is_wrong_by_the_name_in_the_task() {
     module argument: port: `many` is not a port
     module argument: become_password: must be text, not an integer
       hint: quote it
+    ");
+}
+
+#[test]
+fn a_setting_that_is_misspelt_in_the_inventory_is_seen() {
+    let names =
+        json!({"defined": ["monopg_relase", "monopg_release", "ansible_host", "my_own", 5]});
+    insta::assert_snapshot!(problems(names), @r"
+    one problem in the settings
+    module argument: monopg_relase: is not a setting of monopg
+      hint: did you mean monopg_release?
     ");
 }
 

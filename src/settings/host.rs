@@ -24,25 +24,31 @@ const RELEASE: usize = 53;
 /// characters and has eleven more than the name.
 const STATEFUL_SET: usize = 52;
 
+/// What is wrong with the name of a variable that looks like a setting and is none.
+pub(super) fn unknown_variable(name: &str, place: &Place) -> Option<SettingProblem> {
+    if !name.starts_with("monopg_") || super::table::find(name).is_some() {
+        return None;
+    }
+    let hint = match nearest(name, SETTINGS.iter().map(|s| s.name)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "variables of your own must not begin with `monopg_`".to_owned(),
+    };
+    Some(
+        SettingProblem::new("settings.unknown", "is not a setting of monopg")
+            .at(place.clone())
+            .of(name)
+            .hint(hint),
+    )
+}
+
 /// Notes `monopg_*` variables that do not exist.
 pub(super) fn unknown(reader: &mut Reader<'_>) {
-    let mut problems = Vec::new();
-    for (name, var) in reader.vars {
-        if !name.starts_with("monopg_") || super::table::find(name).is_some() {
-            continue;
-        }
-        let hint = match nearest(name, SETTINGS.iter().map(|s| s.name)) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "variables of your own must not begin with `monopg_`".to_owned(),
-        };
-        problems.push(
-            SettingProblem::new("settings.unknown", "is not a setting of monopg")
-                .at(var.place.clone())
-                .of(name)
-                .hint(hint),
-        );
-    }
-    reader.problems.append(&mut problems);
+    let problems: Vec<_> = reader
+        .vars
+        .iter()
+        .filter_map(|(name, var)| unknown_variable(name, &var.place))
+        .collect();
+    reader.problems.extend(problems);
 }
 
 /// Notes required variables without a value.

@@ -11,6 +11,7 @@ use super::{HISTORY, ID, PAYLOAD, Release, helm};
 use crate::cluster::digest::digest;
 use crate::cluster::drift::{self, FieldDrift};
 use crate::cluster::object::ObjectRef;
+use crate::cluster::refusals;
 use crate::cluster::release::{self, Revision, newest};
 use crate::cluster::repair::repair;
 use crate::engine::answers::Answers;
@@ -182,35 +183,18 @@ impl Release {
             ));
         }
         let rendered = helm::parse(&out.text(), &self.spec.namespace)?;
-        let live = ctx.answers.object(&objects::stateful_set(&self.spec))?;
-        let mut problem = Problem::new(
-            "release.immutable",
-            Exit::Refused,
-            format!(
-                "{} would have to change where it cannot",
-                objects::stateful_set(&self.spec)
-            ),
-        );
-        for (object, wanted) in rendered.iter().filter(|(o, _)| {
-            o.kind == "StatefulSet" && o.name == objects::stateful_set(&self.spec).name
-        }) {
-            for d in drift::compare(object, wanted, live)
-                .iter()
-                .filter(|d| d.is_immutable())
-            {
-                let show = |v: Option<String>| v.unwrap_or_else(|| "absent".into());
-                problem = problem.because(format!(
-                    "{}: {} instead of {}",
-                    d.what(),
-                    show(d.before()),
-                    show(d.after())
-                ));
-            }
-        }
-        if problem.causes.is_empty() {
+        let workload = objects::stateful_set(&self.spec);
+        let Some(live) = ctx.answers.object(&workload)? else {
             return Ok(());
+        };
+        let refusal = rendered
+            .iter()
+            .filter(|(object, _)| object.kind == workload.kind && object.name == workload.name)
+            .find_map(|(object, wanted)| refusals::immutable_rendering(object, wanted, live));
+        match refusal {
+            Some(problem) => Err(StepError::Problem(problem)),
+            None => Ok(()),
         }
-        Err(StepError::Problem(problem.hint("set these values back; to change them, dump the data and restore it into a new release")))
     }
 
     async fn write_intent(&self, ctx: &Context<'_>, revision: u64) -> Result<(), StepError> {
