@@ -20,7 +20,7 @@ pub(super) struct Reader<'a> {
     pub vars: &'a Vars,
     pub problems: Vec<SettingProblem>,
     pub warnings: Vec<String>,
-    /// What renders them; without it they are values already.
+    /// What renders them; none for values that are what they are.
     scope: Option<&'a Scope>,
     /// Those that were asked for.
     rendered: RefCell<HashMap<String, Rendered>>,
@@ -35,7 +35,6 @@ enum Rendered {
 }
 
 impl<'a> Reader<'a> {
-    /// Of a host of the inventory.
     pub fn new(scope: &'a Scope) -> Self {
         Reader {
             scope: Some(scope),
@@ -43,7 +42,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Of values that somebody else has rendered: every text means itself.
+    /// Takes the values as they are: whoever gave them has rendered and decrypted them already.
     pub fn literal(vars: &'a Vars) -> Self {
         Reader {
             vars,
@@ -67,11 +66,11 @@ impl<'a> Reader<'a> {
         if let Some(known) = self.rendered.borrow().get(name) {
             return known.clone();
         }
-        let made = match self.scope {
+        let rendered = match self.scope {
             Some(scope) => scope.rendered(name),
             None => Ok(self.vars.get(name).cloned()),
         };
-        let made = match made {
+        let made = match rendered {
             Ok(Some(var)) if !var.node.is_null() => Rendered::Set(Rc::new(var)),
             Ok(_) => Rendered::Unset,
             Err(error) => match self.vars.get(name) {
