@@ -49,7 +49,6 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         .map_err(|faults| failed(&faults, &mut warnings))?;
     let options = &options;
     warnings.extend(config.warnings.iter().cloned());
-    let keyring = options.keyring.clone();
     let mut inventory =
         Inventory::load(&options.request()).map_err(|faults| failed(&faults, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
@@ -57,7 +56,12 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         .select(options.limit.as_deref())
         .map_err(|fault| failed(&[fault], &mut warnings))?;
     warnings.extend(remarks);
-    let renderer = Renderer::new(inventory, keyring, &options.cwd, options.env.clone());
+    let renderer = Renderer::new(
+        inventory,
+        options.keyring.clone(),
+        &options.cwd,
+        options.env.clone(),
+    );
 
     let mut problems = Vec::new();
     let mut hosts = Vec::new();
