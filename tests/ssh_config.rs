@@ -18,10 +18,11 @@ fn through(server: &Server, config: &str) -> Connection {
         .replace("@PORT@", &server.port.to_string());
     let file = server.dir().join("ssh_config");
     std::fs::write(&file, config).unwrap();
-    let mut connection = ssh_support::connection(server.port);
+    let mut connection = server.connection();
     connection.address = "alias".into();
     connection.port = None;
     connection.user = None;
+    connection.private_key = None;
     connection.ssh_args = vec!["-F".into(), file.display().to_string()];
     connection
 }
@@ -94,10 +95,12 @@ async fn an_alias_for_the_host_key_is_looked_up() {
     let config = format!("HostKeyAlias NODE-key\n{USUAL}");
     login(&through(&server, &config)).await.unwrap();
     let what = host_key_error(login(&through(&server, USUAL)).await);
-    assert!(
-        what.contains(&format!("[127.0.0.1]:{} is unknown", server.port)),
-        "{what}"
+    let expected = format!(
+        "the host key of [127.0.0.1]:{} is unknown: ED25519 {}",
+        server.port,
+        server.fingerprint_of("host_ed25519")
     );
+    assert_eq!(what, expected);
 }
 
 #[tokio::test]
@@ -180,7 +183,7 @@ async fn connecting_is_tried_again_as_often_as_the_file_says() {
     let mut connection = ssh_support::connection(ssh_support::free_port());
     connection
         .ssh_args
-        .extend(["-o".into(), "ConnectionAttempts=2".into()]);
+        .extend(["-o".into(), "ConnectionAttempts=20".into()]);
     let port = connection.port.unwrap();
     // Somebody begins to listen between the first attempt and the second one.
     let late = tokio::spawn(async move {

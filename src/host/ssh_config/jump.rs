@@ -152,8 +152,7 @@ mod tests {
                 .join("; ")
                 .replace("None", "-")
                 .replace("Some(", "")
-                .replace(')', "")
-                .replace('"', ""),
+                .replace([')', '"'], ""),
             Err(error) => format!("!{error}"),
         }
     }

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use super::tokens::Lookup;
 
+/// Asks for a variable.
+type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// The machine and the account that monopg runs on.
 #[derive(Clone)]
 pub struct Machine {
@@ -21,7 +24,7 @@ pub struct Machine {
     pub host_name: String,
     /// `/etc/ssh`.
     pub system: PathBuf,
-    env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    env: Arc<Environment>,
 }
 
 impl std::fmt::Debug for Machine {
