@@ -344,6 +344,11 @@ fn the_state_of_a_block_survives_an_include() {
     assert_eq!(config.user.map(|s| s.value).as_deref(), Some("after"));
     assert_eq!(config.identities_only, None);
     assert_eq!(home.ask("third").unwrap().port, None);
+    // A file that is included by a block that does not apply begins no block that does.
+    let home = Home::new("Host other\n Include inc\n")
+        .write(".ssh/inc", "Host *\n User leaked\nMatch all\n Port 9\n");
+    let config = home.ask("node").unwrap();
+    assert_eq!((config.user, config.port), (None, None));
 }
 
 #[test]
