@@ -4,6 +4,7 @@
 //! all of it at once and with its place, before anything is connected to.
 
 mod check;
+pub mod clear_text;
 mod connection;
 pub mod given;
 mod host;
@@ -63,6 +64,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     // What to say if no host has the variable that makes it ours.
     let mut misspelt = Vec::new();
     let mut meant = false;
+    let mut versioned = clear_text::Versioned::default();
     for name in &names {
         let scope = match renderer.scope(name) {
             Ok(scope) => scope,
@@ -85,6 +87,8 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
         let (host, wrong, remarks) = settle(name, reader, options, &base);
         hosts.extend(host);
+        let clear = clear_text::refused(scope.vars(), &options.cwd, &mut versioned);
+        problems.extend(clear.into_iter().map(|p| of_host(p, name)));
         problems.extend(wrong.into_iter().map(|p| of_host(p, name)));
         warnings.extend(remarks);
     }
