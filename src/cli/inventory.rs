@@ -141,6 +141,13 @@ impl<'a> Explained<'a> {
             let values = inventory.vars(host).and_then(|vars| {
                 let mut values = inventory.definitions(host)?;
                 values.reverse();
+                // Two sources in one folder have the same files beside them.
+                let mut known = Vec::new();
+                values.retain(|var| {
+                    let again = var.place.line().is_some() && known.contains(&var.place);
+                    known.push(var.place.clone());
+                    !again
+                });
                 // What the host has: with hash_behaviour=merge more than the last value says.
                 if let (Some(first), Some(var)) = (values.first_mut(), vars.get(name)) {
                     *first = var.clone();

@@ -180,9 +180,10 @@ fn drain(from: Option<impl Read + Send + 'static>, limit: u64) -> mpsc::Receiver
     receiver
 }
 
-/// The last lines, without control characters.
+/// The last lines, without colours and control characters.
 fn tail(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
+    let text = console::strip_ansi_codes(&text);
     let lines: Vec<String> = text
         .lines()
         .map(|l| l.chars().filter(|c| !c.is_control()).collect::<String>())

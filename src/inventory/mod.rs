@@ -467,4 +467,8 @@ pub fn short_name(host: &str) -> &str {
 }
 
 #[cfg(test)]
+mod literal_tests;
+#[cfg(test)]
+mod sources_tests;
+#[cfg(test)]
 mod tests;

@@ -402,6 +402,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
     prio.yml:1: `ansible_group_priority` must be a whole number
     broken.yml:3:1: not valid YAML: while parsing a node, did not find expected node content
     vault.yml:1: this cannot be decrypted
+      hint: restore the file, or encrypt its content again with ansible-vault
     folder: no file in this folder is an inventory
     dynamic.py: this inventory is a program, which monopg does not run
       hint: ask Ansible with --inventory-from ansible, or write its answer to a file: ansible-inventory -i FILE --list --yaml --export
@@ -409,7 +410,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
     "#);
     insta::assert_snapshot!(load(&dir, &[], &[]).unwrap_err(), @r#"
     no inventory is given
-      hint: name it with -i FILE
+      hint: name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE
     "#);
 }
 
@@ -428,7 +429,9 @@ fn faults_in_files_of_variables_are_all_told_and_only_for_hosts_that_use_them() 
     let mut inventory = load(&dir, &["hosts.yml"], &[]).unwrap();
     insta::assert_snapshot!(vars(&mut inventory, "h"), @r#"
     group_vars/k/vault.yml:1: this cannot be decrypted
+      hint: restore the file, or encrypt its content again with ansible-vault
     host_vars/h.yml:3: this cannot be decrypted
+      hint: restore the `sops` section of the file
     "#);
     insta::assert_snapshot!(vars(&mut inventory, "i"), @r#"a=2 (group_vars/g.yml:2)"#);
     insta::assert_snapshot!(inventory.take_warnings().join("\n"), @r#"group_vars/g.yml:2:1: the key `a` stands twice in this mapping (first in line 1); the last one counts"#);

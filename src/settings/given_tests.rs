@@ -85,15 +85,8 @@ fn each_argument_gets_to_its_place() {
         c.private_key.unwrap(),
         std::path::Path::new("/plays/keys/id")
     );
-    assert_eq!(
-        c.ssh_args,
-        [
-            "-o",
-            "UserKnownHostsFile=/kh",
-            "-o",
-            "StrictHostKeyChecking=no"
-        ]
-    );
+    assert_eq!(c.ssh_args, ["-o", "UserKnownHostsFile=/kh"]);
+    assert!(!c.host_key_checking);
     assert!(c.become_root.enabled);
     assert_eq!(c.become_root.password.unwrap().expose_str(), Some("b"));
     assert_eq!(
@@ -106,7 +99,7 @@ fn each_argument_gets_to_its_place() {
             .become_root
             .enabled
     );
-    // What is omitted may also be null; an argument wins over the environment.
+    // What is omitted may also be null. A module gets its task's arguments and nothing else.
     let env = &[
         ("ANSIBLE_REMOTE_USER", "env"),
         ("ANSIBLE_REMOTE_PORT", "23"),
@@ -116,7 +109,7 @@ fn each_argument_gets_to_its_place() {
         .hosts
         .remove(0)
         .connection;
-    assert_eq!((c.port, c.user.as_deref()), (Some(23), Some("ops")));
+    assert_eq!((c.port, c.user.as_deref()), (None, Some("ops")));
 }
 
 #[test]

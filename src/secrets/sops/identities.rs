@@ -65,7 +65,7 @@ impl Identities {
             match decrypt(&recipient.enc, identities) {
                 Ok(Some(key)) => return Ok(key),
                 Ok(None) => {}
-                Err(what) => remarks.push(format!("the key for {} {what}", recipient.name)),
+                Err(what) => remarks.push(format!("the key for {} {what}", short(&recipient.name))),
             }
             remarks.extend(by_command.remarks.iter().cloned());
         }
@@ -78,7 +78,7 @@ impl Identities {
         let (few, more) = recipients.split_at(recipients.len().min(3));
         let mut names = few
             .iter()
-            .map(|r| r.name.as_str())
+            .map(|r| short(&r.name))
             .collect::<Vec<_>>()
             .join(", ");
         if !more.is_empty() {
@@ -219,6 +219,18 @@ impl Identities {
             Err(failure) => found.remarks.push(format!("{name} failed: {failure}")),
         }
     }
+}
+
+/// A recipient for messages: of a long one the beginning and the end.
+fn short(name: &str) -> String {
+    const LONGEST: usize = 90;
+    let chars: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+    if chars.len() <= LONGEST {
+        return chars.into_iter().collect();
+    }
+    let (head, tail) = chars.split_at(24);
+    let end = tail.iter().skip(tail.len().saturating_sub(12));
+    head.iter().chain(&['…']).chain(end).collect()
 }
 
 impl Found {

@@ -177,13 +177,20 @@ pub(super) fn is_sops(node: &Node) -> bool {
     node.get(KEY).is_some_and(metadata::looks_like)
 }
 
-/// The same for a text in the form that the file's name says. One that is broken is not SOPS'.
+/// The same for a text in the form that the file's name says. One that is broken and holds encrypted
+/// values is SOPS' too: opening it says what is wrong.
 pub(super) fn is_sops_text(name: &str, text: &str) -> bool {
+    let broken = text.contains(value::PREFIX);
     match Format::of(name) {
-        Format::Yaml => yaml::parse(name, text, Schema::GoYaml3)
-            .is_ok_and(|read| read.documents.first().is_some_and(is_sops)),
-        Format::Json | Format::Binary => json(text).is_ok_and(|node| is_sops(&node)),
-        Format::Dotenv => dotenv::read(text).is_ok_and(|(_, sops)| metadata::looks_like(&sops)),
+        Format::Yaml => match yaml::parse(name, text, Schema::GoYaml3) {
+            Ok(read) => read.documents.first().is_some_and(is_sops),
+            Err(_) => broken,
+        },
+        Format::Json => json(text).map_or(broken, |node| is_sops(&node)),
+        Format::Binary => json(text).is_ok_and(|node| is_sops(&node)),
+        Format::Dotenv => {
+            dotenv::read(text).map_or(broken, |(_, sops)| metadata::looks_like(&sops))
+        }
         // Not read, but known, so that the error can say so.
         Format::Ini => text.contains("[sops]"),
     }

@@ -8,8 +8,33 @@ use regex::Regex;
 
 use crate::yaml::{self, Schema, Value};
 
-/// What a level of a mapping is indented by.
-pub(super) const INDENT: usize = 4;
+/// What a level is indented by; levels below one that is not a multiple begin at the next multiple.
+const INDENT: usize = 4;
+
+/// Where a scalar stands, for blocks: the column of its key or dash, and that of its lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub parent: usize,
+    pub content: usize,
+}
+
+impl Place {
+    /// Behind a key that begins after so many columns.
+    pub(super) fn of_key(column: usize) -> Self {
+        Place {
+            parent: column,
+            content: (column + INDENT) / INDENT * INDENT,
+        }
+    }
+
+    /// Behind a dash.
+    pub(super) fn of_dash(column: usize) -> Self {
+        Place {
+            parent: column,
+            content: column + 2,
+        }
+    }
+}
 
 /// How a scalar is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +46,7 @@ pub(super) enum Style {
 }
 
 /// The text of a scalar in YAML; a block begins with its header and has its lines indented.
-pub(super) fn to_yaml(value: &Value, indent: usize) -> String {
+pub(super) fn to_yaml(value: &Value, place: Place) -> String {
     let Value::String(text) = value else {
         return plain(value);
     };
@@ -29,7 +54,7 @@ pub(super) fn to_yaml(value: &Value, indent: usize) -> String {
         Style::Plain => text.clone(),
         Style::Single => format!("'{}'", text.replace('\'', "''")),
         Style::Double => double_quoted(text),
-        Style::Literal => literal(text, indent),
+        Style::Literal => literal(text, place),
     }
 }
 
@@ -59,19 +84,19 @@ fn plain(value: &Value) -> String {
             true => "-.inf".to_owned(),
             false => ".inf".to_owned(),
         },
-        Value::Float(x) => go_float(*x, -4, 2),
+        Value::Float(x) => go_float(*x, -4..6, 2),
         Value::Timestamp(text) | Value::String(text) => text.clone(),
     }
 }
 
-/// The shortest digits; with an exponent below 10^`low` and from 10^21.
-fn go_float(x: f64, low: i32, exponent_digits: usize) -> String {
+/// The shortest digits; with an exponent where the power of ten is not among the `bare` ones.
+fn go_float(x: f64, bare: std::ops::Range<i32>, exponent_digits: usize) -> String {
     let scientific = format!("{x:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else {
         return scientific;
     };
     let power: i32 = exponent.parse().unwrap_or_default();
-    if x == 0.0 || (low..21).contains(&power) {
+    if x == 0.0 || bare.contains(&power) {
         return x.to_string();
     }
     let sign = if power < 0 { '-' } else { '+' };
@@ -174,6 +199,8 @@ fn indicators(text: &str) -> bool {
 }
 
 fn double_quoted(text: &str) -> String {
+    // Behind a byte order mark go-yaml takes everything for one.
+    let bare = !text.starts_with('\u{feff}');
     let mut out = String::from('"');
     for c in text.chars() {
         match c {
@@ -191,7 +218,7 @@ fn double_quoted(text: &str) -> String {
             '\u{2028}' => out += "\\L",
             '\u{2029}' => out += "\\P",
             '\t' => out += "\\t",
-            ' '..='~' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' => out.push(c),
+            ' '..='~' | '\u{a0}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' if bare => out.push(c),
             c => match u32::from(c) {
                 code @ 0..=0xff => out += &format!("\\x{code:02X}"),
                 code @ 0x100..=0xffff => out += &format!("\\u{code:04X}"),
@@ -203,10 +230,11 @@ fn double_quoted(text: &str) -> String {
     out
 }
 
-fn literal(text: &str, indent: usize) -> String {
+fn literal(text: &str, place: Place) -> String {
     let mut out = String::from('|');
     if text.starts_with([' ', '\n']) {
-        out += &INDENT.to_string();
+        // go-yaml always writes 4 here, which is wrong behind a dash.
+        out += &(place.content - place.parent).to_string();
     }
     let body = text.strip_suffix('\n');
     match body {
@@ -217,7 +245,7 @@ fn literal(text: &str, indent: usize) -> String {
     for line in body.unwrap_or(text).split('\n') {
         out.push('\n');
         if !line.is_empty() {
-            out += &" ".repeat(indent);
+            out += &" ".repeat(place.content);
             out += line;
         }
     }
@@ -231,7 +259,7 @@ pub(super) fn to_json(value: &Value) -> Option<String> {
         Value::Bool(b) => b.to_string(),
         Value::Int(i) => i.to_string(),
         Value::Float(x) if !x.is_finite() => return None,
-        Value::Float(x) => go_float(*x, -6, 1),
+        Value::Float(x) => go_float(*x, -6..21, 1),
         Value::Timestamp(text) | Value::String(text) => json_string(text),
         Value::Sequence(_) | Value::Mapping(_) => return None,
     })
@@ -295,10 +323,15 @@ mod tests {
             ("a\nb", "|-\n  a\n  b"),
             ("a\n", "|\n  a"),
             ("a\n\n", "|+\n  a\n"),
-            (" a\nb\n", "|4\n   a\n  b"),
+            (" a\nb\n", "|2\n   a\n  b"),
             ("a \nb", "\"a \\nb\""),
         ] {
-            assert_eq!(to_yaml(&Value::String(text.into()), 2), want, "{text:?}");
+            let place = Place::of_dash(0);
+            assert_eq!(
+                to_yaml(&Value::String(text.into()), place),
+                want,
+                "{text:?}"
+            );
         }
     }
 
@@ -307,7 +340,9 @@ mod tests {
         for (x, yaml, json) in [
             (1.5, "1.5", "1.5"),
             (3.0, "3", "3"),
-            (1e20, "100000000000000000000", "100000000000000000000"),
+            (123456.5, "123456.5", "123456.5"),
+            (1e6, "1e+06", "1000000"),
+            (1e20, "1e+20", "100000000000000000000"),
             (1e21, "1e+21", "1e+21"),
             (0.0001, "0.0001", "0.0001"),
             (0.00001, "1e-05", "0.00001"),
@@ -316,7 +351,7 @@ mod tests {
             (1e100, "1e+100", "1e+100"),
             (0.0, "0", "0"),
         ] {
-            assert_eq!(to_yaml(&Value::Float(x), 0), yaml);
+            assert_eq!(to_yaml(&Value::Float(x), Place::of_key(0)), yaml);
             assert_eq!(to_json(&Value::Float(x)).unwrap(), json);
         }
         assert_eq!(to_json(&Value::Float(f64::NAN)), None);

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::comments::Comment;
 use super::metadata::{Metadata, Rule};
-use super::value::{DataKey, mac_bytes};
+use super::value::{self, DataKey, mac_bytes};
 use crate::secrets::{KeyError, Secret};
 use crate::yaml::{Mapping, Mark, Node, Value};
 
@@ -15,7 +15,7 @@ pub(super) struct Opened {
     pub mark: Mark,
     /// As it stood in the file.
     pub sealed: String,
-    pub value: Value,
+    pub clear: value::Opened,
 }
 
 /// The documents in clear, without metadata.
@@ -48,7 +48,7 @@ pub(super) fn open(
     }
     let mut clear = Vec::with_capacity(documents.len());
     for document in documents {
-        clear.push(walk.node(document)?);
+        clear.extend(walk.node(document)?);
     }
     let computed: String = walk
         .hash
@@ -57,7 +57,7 @@ pub(super) fn open(
         .map(|byte| format!("{byte:02X}"))
         .collect();
     let stored = match key.open(&metadata.mac, &metadata.last_modified) {
-        Ok(Value::String(mac)) => mac,
+        Ok(value::Opened::Value(Value::String(mac))) => mac,
         _ => String::new(),
     };
     if !Secret::from(computed).same_as(stored.as_bytes()) {
@@ -90,7 +90,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn node(&mut self, mut node: Node) -> Result<Node, KeyError> {
+    /// The node in clear; `None` for a comment among the items of a list.
+    fn node(&mut self, mut node: Node) -> Result<Option<Node>, KeyError> {
         if let Some(tag) = &node.tag {
             return Err(
                 KeyError::new(format!("the tag {tag} is not one that SOPS writes"))
@@ -101,29 +102,36 @@ impl Walk<'_> {
         node.value = match std::mem::replace(&mut node.value, Value::Null) {
             Value::Mapping(mapping) => self.mapping(mapping, node.mark)?,
             Value::Sequence(items) => self.sequence(items, node.mark)?,
-            leaf => self.leaf(leaf, node.mark)?,
+            leaf => match self.leaf(leaf, node.mark)? {
+                Some(value) => value,
+                None => return Ok(None),
+            },
         };
-        Ok(node)
+        Ok(Some(node))
     }
 
     fn mapping(&mut self, mapping: Mapping, start: Mark) -> Result<Value, KeyError> {
         let mut out = Vec::with_capacity(mapping.len());
         let mut after = start.line.saturating_sub(1);
         for (index, (key, value)) in mapping.into_pairs().into_iter().enumerate() {
-            let Some(name) = key.as_str() else {
+            let Some(name) = key.as_str().map(str::to_owned) else {
                 return Err(KeyError::new(format!(
                     "the key `{}` is not text; SOPS knows no other keys",
                     key.key_text()
                 ))
                 .at(key.mark.line));
             };
-            self.path.push(name.to_owned());
+            self.path.push(name.clone());
             let known = self.active.len();
             self.listen(index == 0, after, key.mark, key.mark.column);
+            let place = value.mark;
             let value = self.node(value)?;
             self.active.truncate(known);
             self.path.pop();
             after = key.mark.line;
+            let value = value.ok_or_else(|| {
+                KeyError::new(format!("the value of `{name}` is a comment")).at(place.line)
+            })?;
             out.push((key, value));
         }
         Ok(Value::Mapping(Mapping::new(out)))
@@ -138,7 +146,7 @@ impl Walk<'_> {
             let mark = item.mark;
             // The dash and a blank stand before the item.
             self.listen(index == 0, after, mark, mark.column.saturating_sub(2));
-            out.push(self.node(item)?);
+            out.extend(self.node(item)?);
             self.active.truncate(known);
             after = mark.line;
         }
@@ -179,26 +187,29 @@ impl Walk<'_> {
         above.saturating_sub(1)
     }
 
-    fn leaf(&mut self, leaf: Value, mark: Mark) -> Result<Value, KeyError> {
+    fn leaf(&mut self, leaf: Value, mark: Mark) -> Result<Option<Value>, KeyError> {
         // SOPS leaves null as it is, and out of the MAC.
         if leaf == Value::Null {
-            return Ok(leaf);
+            return Ok(Some(leaf));
         }
         let encrypted = self.rule.encrypts(&self.path, &self.active);
         let value = match (encrypted, leaf) {
             (false, leaf) => leaf,
             (true, Value::String(sealed)) => {
                 let path: String = self.path.iter().flat_map(|k| [k.as_str(), ":"]).collect();
-                let value = self
+                let clear = self
                     .key
                     .open(&sealed, &path)
                     .map_err(|bad| self.unopened(mark, &bad.to_string()))?;
                 self.opened.push(Opened {
                     mark,
                     sealed,
-                    value: value.clone(),
+                    clear: clear.clone(),
                 });
-                value
+                match clear {
+                    value::Opened::Value(value) => value,
+                    value::Opened::Comment(_) => return Ok(None),
+                }
             }
             (true, _) => {
                 return Err(self.unopened(mark, "it should be encrypted and is not"));
@@ -207,7 +218,7 @@ impl Walk<'_> {
         if encrypted || !self.mac_only_encrypted {
             self.hash.update(mac_bytes(&value).as_slice());
         }
-        Ok(value)
+        Ok(Some(value))
     }
 
     fn unopened(&self, mark: Mark, why: &str) -> KeyError {

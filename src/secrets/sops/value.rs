@@ -21,6 +21,14 @@ const NONCE: usize = 32;
 /// The key that all values of one file are encrypted with.
 pub(super) struct DataKey(Zeroizing<[u8; KEY]>);
 
+/// What was encrypted.
+#[derive(Clone, PartialEq)]
+pub(super) enum Opened {
+    Value(Value),
+    /// A comment, without its `#`; in a list it stands among the items.
+    Comment(String),
+}
+
 /// Why a value cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadValue {
@@ -40,13 +48,16 @@ impl DataKey {
         Some(DataKey(Zeroizing::new(key)))
     }
 
-    /// Decrypts a value that stands under `path` (its keys, each followed by a colon), typed as SOPS does.
-    pub(super) fn open(&self, text: &str, path: &str) -> Result<Value, BadValue> {
+    /// Decrypts what stands under `path` (its keys, each followed by a colon), typed as SOPS does.
+    pub(super) fn open(&self, text: &str, path: &str) -> Result<Opened, BadValue> {
         if text.is_empty() {
-            return Ok(Value::String(String::new()));
+            return Ok(Opened::Value(Value::String(String::new())));
         }
         let (kind, clear) = self.open_any(text, path)?;
-        typed(kind, &clear).ok_or(BadValue::Type)
+        match kind {
+            "comment" => Ok(Opened::Comment(clear.to_string())),
+            _ => typed(kind, &clear).map(Opened::Value).ok_or(BadValue::Type),
+        }
     }
 
     /// Decrypts a comment, without its `#`.
@@ -188,7 +199,10 @@ mod tests {
                 Value::Timestamp("2024-01-02T03:04:05.5+02:00".into()),
             ),
         ] {
-            assert!(open(clear, kind) == Ok(want), "{clear} {kind}");
+            assert!(
+                open(clear, kind) == Ok(Opened::Value(want)),
+                "{clear} {kind}"
+            );
         }
         for (clear, kind) in [
             ("x", "int"),
@@ -196,12 +210,12 @@ mod tests {
             ("yes", "bool"),
             ("", "float"),
             ("soon", "time"),
-            ("x", "comment"),
             ("x", "other"),
         ] {
             assert!(open(clear, kind) == Err(BadValue::Type), "{clear} {kind}");
         }
-        assert!(key.open("", "a:") == Ok(Value::String(String::new())));
+        assert!(open("x", "comment") == Ok(Opened::Comment("x".into())));
+        assert!(key.open("", "a:") == Ok(Opened::Value(Value::String(String::new()))));
     }
 
     #[test]

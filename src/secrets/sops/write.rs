@@ -7,9 +7,9 @@
 use zeroize::Zeroizing;
 
 use super::comments::{Paths, byte_of, end_of};
-use super::scalar::{INDENT, json_string, to_json, to_yaml};
+use super::scalar::{Place, json_string, to_json, to_yaml};
 use super::tree::Clear;
-use super::value::{DataKey, PREFIX};
+use super::value::{DataKey, Opened, PREFIX};
 use crate::yaml::{self, Mark, Node, Schema, Value};
 
 /// The lines of the metadata in each document: the first, and the one behind the last.
@@ -54,8 +54,9 @@ fn same((a, b): (&Node, &Node)) -> bool {
         }
         (Value::Sequence(a), Value::Sequence(b)) => a.len() == b.len() && a.iter().zip(b).all(same),
         // Whole numbers are written without a point.
-        (a, b) if a != b => to_yaml(a, 0) == to_yaml(b, 0),
-        _ => true,
+        (Value::Int(i), Value::Float(x)) | (Value::Float(x), Value::Int(i)) => *i as f64 == *x,
+        (Value::Float(a), Value::Float(b)) if a.is_nan() => b.is_nan(),
+        (a, b) => a == b,
     }
 }
 
@@ -93,7 +94,11 @@ fn in_place(
             // Empty text stands in clear.
             let end = end_of(&tail, value.mark.column, &value.sealed)?;
             let behind = tail.get(end..)?.to_owned();
-            let written = to_yaml(&value.value, content_indent(line, value.mark));
+            let (start, written) = match &value.clear {
+                Opened::Value(clear) => (start, to_yaml(clear, place(line, value.mark))),
+                // It stands as an item of a list; its dash goes.
+                Opened::Comment(clear) => (tail.get(..start)?.rfind('-')?, format!("#{clear}")),
+            };
             let (head, lines) = written.split_once('\n').unzip();
             tail.truncate(start);
             tail += head.unwrap_or(&written);
@@ -116,78 +121,79 @@ fn comment(line: &str, number: usize, paths: &Paths, key: &DataKey) -> Option<St
     Some(format!("{}#{clear}", line.get(..at)?))
 }
 
-/// Where the lines of a block begin: deeper than the key of the value, or than its dash.
-fn content_indent(line: &str, value: Mark) -> usize {
+/// Behind which key or dash a value stands.
+fn place(line: &str, value: Mark) -> Place {
     let start = byte_of(line, value.column).unwrap_or_default();
     let before = line.get(..start).unwrap_or_default();
-    let lead = before.trim_start_matches([' ', '-']);
-    before.len() - lead.len() + if lead.is_empty() { 2 } else { INDENT }
+    let mut rest = before.trim_start_matches(' ');
+    while let Some(inner) = rest.strip_prefix("- ") {
+        rest = inner.trim_start_matches(' ');
+    }
+    match rest.is_empty() {
+        true => Place::of_dash(before.len().saturating_sub(2)),
+        false => Place::of_key(before.len() - rest.len()),
+    }
 }
 
 /// A collection in block form; what is empty is written in flow form.
-fn block(node: &Node, indent: usize, out: &mut String) {
-    let pad = " ".repeat(indent);
+fn block(node: &Node, column: usize, out: &mut String) {
+    let mut first = out.ends_with("- ");
+    let mut pad = |out: &mut String| {
+        if !std::mem::take(&mut first) {
+            *out += &" ".repeat(column);
+        }
+    };
     match &node.value {
         Value::Mapping(mapping) if !mapping.is_empty() => {
-            for (index, (key, value)) in mapping.iter().enumerate() {
-                if index > 0 || !out.ends_with("- ") {
-                    *out += &pad;
-                }
-                *out += &to_yaml(&Value::String(key.key_text()), 0);
+            for (key, value) in mapping.iter() {
+                pad(out);
+                let key = Value::String(key.key_text());
+                *out += &to_yaml(&key, Place::of_key(column));
                 out.push(':');
-                child(value, indent + INDENT, out);
+                let place = Place::of_key(column);
+                if is_filled(value) {
+                    out.push('\n');
+                    block(value, place.content, out);
+                } else {
+                    leaf(value, place, out);
+                }
             }
         }
         Value::Sequence(items) if !items.is_empty() => {
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 || !out.ends_with("- ") {
-                    *out += &pad;
-                }
-                *out += "-";
-                match &item.value {
-                    Value::Mapping(m) if !m.is_empty() => {
-                        out.push(' ');
-                        block(item, indent + 2, out);
-                    }
-                    Value::Sequence(s) if !s.is_empty() => {
-                        out.push(' ');
-                        block(item, indent + 2, out);
-                    }
-                    _ => child(item, indent + 2, out),
+            for item in items {
+                pad(out);
+                out.push('-');
+                let place = Place::of_dash(column);
+                if is_filled(item) {
+                    out.push(' ');
+                    block(item, place.content, out);
+                } else {
+                    leaf(item, place, out);
                 }
             }
         }
-        _ => {
-            *out += &pad;
-            *out += &leaf(node, indent);
-            out.push('\n');
-        }
+        // Only a document as a whole.
+        _ => *out += "{}\n",
+    }
+}
+
+fn is_filled(node: &Node) -> bool {
+    match &node.value {
+        Value::Mapping(mapping) => !mapping.is_empty(),
+        Value::Sequence(items) => !items.is_empty(),
+        _ => false,
     }
 }
 
 /// What stands behind a key or a dash.
-fn child(node: &Node, indent: usize, out: &mut String) {
-    let filled = match &node.value {
-        Value::Mapping(mapping) => !mapping.is_empty(),
-        Value::Sequence(items) => !items.is_empty(),
-        _ => false,
-    };
-    if filled {
-        out.push('\n');
-        block(node, indent, out);
-    } else {
-        out.push(' ');
-        *out += &leaf(node, indent);
-        out.push('\n');
-    }
-}
-
-fn leaf(node: &Node, indent: usize) -> String {
-    match &node.value {
+fn leaf(node: &Node, place: Place, out: &mut String) {
+    out.push(' ');
+    *out += &match &node.value {
         Value::Mapping(_) => "{}".to_owned(),
         Value::Sequence(_) => "[]".to_owned(),
-        value => to_yaml(value, indent),
-    }
+        value => to_yaml(value, place),
+    };
+    out.push('\n');
 }
 
 /// JSON with tabs, as Go's `json.Indent` writes it. `None`: infinity and not-a-number have no form in it.
