@@ -63,13 +63,12 @@ fn credentials_are_checked_without_ever_being_shown() {
     group_vars/pg.yml:8: monopg_credentials: `password` is missing (host node1)
       hint: it is the password of monopg_username
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: holds a template, which monopg does not render yet (host node1)
-      hint: write the value itself, or give it with -e
+    group_vars/pg.yml:8: monopg_credentials: `monopg_credentials.postgres-password`: the template is not valid: unexpected identifier, expected end of variable block (host node1)
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: is encrypted with Ansible Vault, which monopg does not read yet (host node1)
-      hint: give it with -e @FILE, decrypted
+    group_vars/pg.yml:8: monopg_credentials: this cannot be decrypted (host node1): this is not a header of Ansible Vault
+      hint: the first line is $ANSIBLE_VAULT;1.1;AES256, or $ANSIBLE_VAULT;1.2;AES256;LABEL
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: the tag !other is not known (host node1)
+    group_vars/pg.yml:8: monopg_credentials: `monopg_credentials.postgres-password`: the tag !other is not known here (host node1)
       hint: remove it
     "#);
     let unsafe_text = world(&[("monopg_credentials", "{postgres-password: !unsafe '{{x}}'}")]);

@@ -169,7 +169,7 @@ pub fn resolve_given(
         };
         vars.insert("ansible_connection".to_owned(), local);
     }
-    let (host, more, warnings) = settle(&name, Reader::new(&vars), options, &options.cwd);
+    let (host, more, warnings) = settle(&name, Reader::literal(&vars), options, &options.cwd);
     problems.extend(more.into_iter().map(as_argument));
     match host {
         Some(host) if problems.is_empty() => Ok(Resolved {

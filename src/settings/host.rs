@@ -482,7 +482,7 @@ fn everybody(reader: &mut Reader<'_>) {
 
 fn values(reader: &mut Reader<'_>, paths: &Paths<'_>, cwd: &Path) -> values::Values {
     let list = reader.take("monopg_values_files", |node| {
-        node.as_sequence().ok_or_else(|| {
+        node.as_sequence().map(<[Node]>::to_vec).ok_or_else(|| {
             let hint = node.as_str().map(|t| format!("write it as [{t}]"));
             vec![Bad {
                 hint,
@@ -494,7 +494,7 @@ fn values(reader: &mut Reader<'_>, paths: &Paths<'_>, cwd: &Path) -> values::Val
         .var("monopg_values_files")
         .map_or(Place::Flag("-e"), |var| var.place.clone());
     values::read(
-        list.unwrap_or_default(),
+        &list.unwrap_or_default(),
         &place,
         paths,
         cwd,

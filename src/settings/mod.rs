@@ -25,6 +25,7 @@ pub use options::{Env, Options};
 pub use problem::{SettingProblem, SettingsErrors};
 pub use spec::*;
 
+use crate::inventory::template::Renderer;
 use crate::inventory::{Inventory, InventoryError};
 use reader::Reader;
 
@@ -47,6 +48,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         .map_err(|faults| failed(&faults, &mut warnings))?;
     let options = &options;
     warnings.extend(config.warnings.iter().cloned());
+    let keyring = options.keyring.clone();
     let mut inventory =
         Inventory::load(&options.request()).map_err(|faults| failed(&faults, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
@@ -54,6 +56,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         .select(options.limit.as_deref())
         .map_err(|fault| failed(&[fault], &mut warnings))?;
     warnings.extend(remarks);
+    let renderer = Renderer::new(inventory, keyring, &options.cwd, options.env.clone());
 
     let mut problems = Vec::new();
     let mut hosts = Vec::new();
@@ -61,22 +64,23 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     let mut misspelt = Vec::new();
     let mut meant = false;
     for name in &names {
-        let vars = match inventory.vars(name) {
-            Ok(vars) => vars,
+        let scope = match renderer.scope(name) {
+            Ok(scope) => scope,
             Err(faults) => {
                 meant = true;
                 problems.extend(faults.iter().map(|f| of_host(f.into(), name)));
                 continue;
             }
         };
-        let mut reader = Reader::new(&vars);
+        let mut reader = Reader::new(&scope);
         if reader.var("monopg_chart").is_none() {
             host::unknown(&mut reader);
             misspelt.extend(reader.problems.into_iter().map(|p| of_host(p, name)));
             continue;
         }
         meant = true;
-        let base = inventory
+        let base = renderer
+            .inventory()
             .inventory_dir(name)
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
         let (host, wrong, remarks) = settle(name, reader, options, &base);
@@ -84,7 +88,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         problems.extend(wrong.into_iter().map(|p| of_host(p, name)));
         warnings.extend(remarks);
     }
-    warnings.extend(inventory.take_warnings());
+    warnings.extend(renderer.inventory().take_warnings());
     if !meant {
         problems.extend(misspelt);
         problems.push(nobody(&names, options));
@@ -161,6 +165,8 @@ mod check_tests;
 mod connection_tests;
 #[cfg(test)]
 mod given_tests;
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::error::{Exit, Problem};
 use crate::inventory::{InventoryError, Place};
 
 /// The identifier of a problem with something encrypted, whose exit code is its own.
-const LOCKED: &str = "settings.locked";
+pub(super) const LOCKED: &str = "settings.locked";
 
 /// One thing to put right. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -253,8 +253,7 @@ fn all_problems_of_all_hosts_are_listed_at_once() {
       hint: log in as root, or as a user who may use sudo
     group_vars/pg.yml:14: ansible_become_user: `postgres` is not enough; monopg needs root (host node1, node2, node3, node4, node5 and 2 more)
       hint: set ansible_become_user: root for these hosts
-    host_vars/node2.yml:1: ansible_host: holds a template, which monopg does not render yet (host node2)
-      hint: write the value itself, or give it with -e
+    host_vars/node2.yml:1: ansible_host: `x` is not defined (host node2)
     hosts.yml:4: monopg_release: `Bad_` is not a valid name (host node1)
       hint: lower-case letters, digits and `-` inside, at most 63 characters
     monopg_chart_sha256: is required and has no value (host node1, node2, node3, node4, node5 and 2 more)

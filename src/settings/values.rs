@@ -147,7 +147,10 @@ pub(super) fn read(
     };
     for item in items {
         let Some(text) = item.as_str().filter(|t| !t.is_empty()) else {
-            let problem = not("a path", item);
+            let problem = match item.sealed {
+                true => bad("must be a path").at(item),
+                false => not("a path", item),
+            };
             problems.push(from_bad(place, problem));
             continue;
         };
@@ -161,16 +164,19 @@ pub(super) fn read(
                 values.files.push(ValuesFile { path, content });
             }
             Err(Fail::Unreadable(why)) => {
-                let mut problem = from_bad(
-                    place,
-                    bad(format!("{} cannot be read", shown(text))).at(item),
-                );
+                let what = match item.sealed {
+                    true => "the file that is named here, encrypted, cannot be read".to_owned(),
+                    false => format!("{} cannot be read", shown(text)),
+                };
+                let mut problem = from_bad(place, bad(what).at(item));
                 problem.causes.push(why);
-                problem.hint = Some(format!(
-                    "the path is {} (relative paths start from {})",
-                    path.display(),
-                    paths.base.display()
-                ));
+                if !item.sealed {
+                    problem.hint = Some(format!(
+                        "the path is {} (relative paths start from {})",
+                        path.display(),
+                        paths.base.display()
+                    ));
+                }
                 problems.push(problem);
             }
             Err(Fail::Content(problem)) => problems.push(*problem),

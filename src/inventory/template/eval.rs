@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use super::Env;
 use super::args::wrong;
-use super::bounds::{FUEL, MAX_CHAIN, MAX_DEPTH, MAX_RENDERS, MAX_TEMPLATE, MAX_TEXT};
+use super::bounds::{FUEL, MAX_CHAIN, MAX_DEPTH, MAX_RENDERS, MAX_TEMPLATE};
 use super::convert::{self, scalar};
 use super::fluid::{Fluid, HostScope, HostVars, Missing, Omit};
+use super::result::{self, HINT, Printed, template_error, words};
 use super::{filters, lookups, methods, syntax};
 use crate::inventory::{Inventory, InventoryError, Place, Var, Vars};
 use crate::secrets::{KeyError, Keyring};
 use crate::yaml::{Mapping, Node, Value as Yaml};
 
-/// Names that are functions unless a statement of the template gives them a value.
+/// Names that are functions unless there is a variable of that name.
 pub(super) const FUNCTIONS: [&str; 5] = ["lookup", "query", "q", "range", "dict"];
 
 /// What rendering needs, and the state of the one variable that is being rendered.
@@ -56,12 +56,6 @@ struct Run {
     known: HashMap<(String, String), Known>,
 }
 
-#[derive(Default)]
-struct Printed {
-    count: usize,
-    only: Option<Value>,
-}
-
 #[derive(Clone)]
 enum Known {
     Value(Value, bool),
@@ -79,9 +73,6 @@ pub(super) enum Fail {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// What stands for a list or a mapping that is printed, until it is known whether it is all that is printed.
-const STAND_IN: &str = "\u{f8ff}\u{2060}monopg\u{2060}\u{f8ff}";
 
 impl Shared {
     pub fn new(inventory: Inventory, keyring: Arc<Keyring>, cwd: &Path, env: Env) -> Arc<Shared> {
@@ -350,6 +341,7 @@ impl Shared {
             "hostvars" => Value::from_object(HostVars(self.clone())),
             "omit" => Value::from_object(Omit),
             "inventory_dir" => Value::from(self.inventory().inventory_dir(host)?.to_str()?),
+            "inventory_file" => Value::from(self.inventory().inventory_file(host)?.to_str()?),
             "playbook_dir" => Value::from(self.playbook_dir()?.to_str()?),
             _ => return None,
         })
@@ -386,16 +378,11 @@ impl Shared {
     /// A value is printed. Lists and mappings are not looked at yet: if nothing else is printed, the value is
     /// the result itself.
     fn print(&self, value: &Value) -> Result<String, Error> {
-        let mut run = self.run();
-        run.printed.count += 1;
-        if run.printed.count == 1 {
-            run.printed.only = Some(value.clone());
-            if is_container(value) {
-                return Ok(STAND_IN.to_owned());
-            }
+        let stand_in = self.run().printed.note(value);
+        match stand_in {
+            Some(text) => Ok(text.to_owned()),
+            None => result::printed(value),
         }
-        drop(run);
-        printed(value)
     }
 
     /// Renders a template.
@@ -423,7 +410,12 @@ impl Shared {
             }
             if let Some(from) = run.chain.iter().position(|f| *f == frame) {
                 let links = run.chain.iter().skip(from).chain([&frame]);
-                let names: Vec<&str> = links.map(|(_, name)| name.as_str()).collect();
+                let names: Vec<String> = links
+                    .map(|(of, name)| match of == host {
+                        true => name.clone(),
+                        false => format!("{name} of {of}"),
+                    })
+                    .collect();
                 let what = format!(
                     "the variables refer to each other in a loop: {}",
                     names.join(" → ")
@@ -439,15 +431,12 @@ impl Shared {
         }
         let result = match syntax::prepare(text) {
             Ok(source) => self.attempts(host, path, place, &source, sealed),
-            Err(statement) => fault(
-                &format!("the statement `{statement}` is not supported in templates"),
-                Some(HINT),
-            ),
+            Err(what) => fault(&format!("{what} not supported in templates"), Some(HINT)),
         };
         self.run().chain.pop();
         let value = result?;
         Ok(match value.as_str() {
-            Some(made) => Value::from(with_line_ends(text, made)),
+            Some(made) => Value::from(result::with_line_ends(text, made)),
             None => value,
         })
     }
@@ -512,11 +501,11 @@ impl Shared {
         if tripped {
             return Err(convert::undefined());
         }
-        let value = single(text, &printed)?;
+        let value = printed.result(text)?;
         if convert::is_undefined(&value) {
             return Err(convert::undefined());
         }
-        shallow(&value, 0)?;
+        result::check(&value)?;
         Ok(value)
     }
 
@@ -540,127 +529,6 @@ impl Shared {
         };
         Fail::Error(template_error(place.clone(), path, &what, hint))
     }
-}
-
-/// Where to read on.
-const HINT: &str = "docs/templates.md lists what is; or write the value itself, or give it with -e";
-
-fn words(error: &Error) -> (String, Option<&'static str>) {
-    let detail = error.detail().unwrap_or_default();
-    // The engine's words: `filter NAME is unknown`.
-    let name = detail.split_whitespace().nth(1).unwrap_or("that is named");
-    match error.kind() {
-        ErrorKind::UnknownFilter => (format!("the filter `{name}` is not supported"), Some(HINT)),
-        ErrorKind::UnknownTest => (format!("the test `{name}` is not supported"), Some(HINT)),
-        ErrorKind::UnknownFunction => (
-            format!(
-                "the function `{}` is not supported",
-                detail.split_whitespace().next().unwrap_or_default()
-            ),
-            Some(HINT),
-        ),
-        ErrorKind::UnknownMethod => (format!("a method is not supported: {detail}"), Some(HINT)),
-        ErrorKind::OutOfFuel => ("the template does too much".to_owned(), None),
-        ErrorKind::SyntaxError => (format!("the template is not valid: {detail}"), None),
-        _ if detail.is_empty() => (
-            format!("the template cannot be rendered: {}", error.kind()),
-            None,
-        ),
-        _ => (format!("the template cannot be rendered: {detail}"), None),
-    }
-}
-
-pub(super) fn template_error(
-    place: Place,
-    variable: &str,
-    what: &str,
-    hint: Option<&str>,
-) -> InventoryError {
-    InventoryError::Template {
-        place,
-        variable: variable.to_owned(),
-        what: what.to_owned(),
-        hint: hint.map(str::to_owned),
-    }
-}
-
-fn is_container(value: &Value) -> bool {
-    matches!(
-        value.kind(),
-        ValueKind::Map | ValueKind::Seq | ValueKind::Iterable
-    )
-}
-
-/// What one value is among others: nothing for none and for a condition without `else`.
-fn printed(value: &Value) -> Result<String, Error> {
-    match value.kind() {
-        ValueKind::None | ValueKind::Undefined => Ok(String::new()),
-        _ => convert::text_of(value),
-    }
-}
-
-/// The result of a template: the one value that it prints if it prints nothing else, text otherwise, and none
-/// for a template that prints nothing.
-fn single(text: String, printed_values: &Printed) -> Result<Value, Error> {
-    if text.len() > MAX_TEXT {
-        return Err(wrong("the result is too large"));
-    }
-    let Some(only) = &printed_values.only else {
-        return Ok(if text.is_empty() {
-            Value::from(())
-        } else {
-            Value::from(text)
-        });
-    };
-    let stands_in = is_container(only) && text.contains(STAND_IN);
-    if printed_values.count == 1 {
-        let alone = if stands_in {
-            text == STAND_IN
-        } else {
-            text == printed(only)?
-        };
-        if alone {
-            return Ok(only.clone());
-        }
-    }
-    if stands_in {
-        return Ok(Value::from(text.replacen(STAND_IN, &printed(only)?, 1)));
-    }
-    Ok(Value::from(text))
-}
-
-/// Refuses what is nested too deep, without looking at what is not rendered yet.
-fn shallow(value: &Value, depth: usize) -> Result<(), Error> {
-    if depth > MAX_DEPTH {
-        return Err(wrong("lists and mappings are nested too deep"));
-    }
-    if value.downcast_object_ref::<Fluid>().is_some() {
-        return Ok(());
-    }
-    match value.kind() {
-        ValueKind::Seq => {
-            for item in value.try_iter()? {
-                shallow(&item, depth + 1)?;
-            }
-        }
-        ValueKind::Map
-            if value.downcast_object_ref::<HostScope>().is_none()
-                && value.downcast_object_ref::<HostVars>().is_none() =>
-        {
-            for key in value.try_iter()? {
-                shallow(&value.get_item(&key)?, depth + 1)?;
-            }
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// Jinja drops a line break at the end of a template, and Ansible puts back what the result has too few of.
-fn with_line_ends(template: &str, made: &str) -> String {
-    let count = |text: &str| text.len() - text.trim_end_matches('\n').len();
-    let missing = count(template).saturating_sub(count(made));
-    format!("{made}{}", "\n".repeat(missing))
 }
 
 fn engine(shared: &Weak<Shared>) -> Environment<'static> {

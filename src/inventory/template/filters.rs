@@ -103,7 +103,7 @@ fn full(name: &str) -> String {
 fn add_tests(engine: &mut Environment<'static>) {
     engine.add_test("defined", |value: &Value| !is_undefined(value));
     engine.add_test("undefined", |value: &Value| is_undefined(value));
-    let kinds: [(&str, fn(&Value) -> bool); 12] = [
+    let kinds: [(&str, fn(&Value) -> bool); 13] = [
         ("none", Value::is_none),
         ("string", |v| v.kind() == ValueKind::String),
         ("mapping", |v| v.kind() == ValueKind::Map),
@@ -132,6 +132,7 @@ fn add_tests(engine: &mut Environment<'static>) {
         ("true", |v| v.kind() == ValueKind::Bool && v.is_true()),
         ("false", |v| v.kind() == ValueKind::Bool && !v.is_true()),
         ("truthy", Value::is_true),
+        ("falsy", |v| !v.is_true()),
     ];
     for (name, test) in kinds {
         engine.add_test(name, move |value: &Value| -> Result<bool, Error> {

@@ -149,7 +149,13 @@ impl fmt::Debug for HostScope {
 impl Object for HostScope {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        if self.own && super::eval::FUNCTIONS.contains(&name) {
+        let function = self.own && super::eval::FUNCTIONS.contains(&name);
+        let set = || {
+            self.shared
+                .vars(&self.host)
+                .is_ok_and(|v| v.contains_key(name))
+        };
+        if function && !set() {
             return None;
         }
         self.shared

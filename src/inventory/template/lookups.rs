@@ -48,6 +48,9 @@ fn look_up(shared: &Arc<Shared>, state: &State<'_, '_>, args: &Args) -> Result<V
         return Err(wrong("`lookup` needs the name of a lookup"));
     };
     let name = text_of(name)?;
+    if terms.is_empty() {
+        return Err(wrong("`lookup` needs something to look up"));
+    }
     let mut names = Vec::new();
     for term in terms {
         if is_undefined(term) {

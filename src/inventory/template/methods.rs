@@ -3,7 +3,7 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
-use super::args::Args;
+use super::args::{Args, wrong};
 use super::convert::{text_of, usable};
 use super::filters::{is_space, replaced, splitted};
 
@@ -21,6 +21,14 @@ pub(super) fn add(engine: &mut Environment<'static>) {
 
 fn unknown(kind: &str, method: &str) -> Error {
     Error::new(ErrorKind::UnknownMethod, format!("`{method}` of a {kind}"))
+}
+
+/// An argument that must be text: Python's methods make none of anything else.
+fn string(args: &Args, place: usize) -> Result<String, Error> {
+    match args.get(place, "text").as_ref().and_then(Value::as_str) {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(wrong("the argument of a method must be text")),
+    }
 }
 
 fn of_text(text: &str, method: &str, args: &Args) -> Result<Value, Error> {
@@ -47,7 +55,7 @@ fn of_text(text: &str, method: &str, args: &Args) -> Result<Value, Error> {
         }))
     };
     let one = || -> Result<String, Error> {
-        let other = args.text(0, "text")?;
+        let other = string(args, 0)?;
         args.end(1)?;
         Ok(other)
     };
@@ -80,7 +88,10 @@ fn of_text(text: &str, method: &str, args: &Args) -> Result<Value, Error> {
         }
         "isdigit" => {
             args.end(0)?;
-            // Python knows more digits than these.
+            // Python knows more digits than ASCII has.
+            if !text.is_ascii() {
+                return Err(unknown("text that is not ASCII", method));
+            }
             Ok(Value::from(
                 !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()),
             ))
@@ -92,7 +103,7 @@ fn of_text(text: &str, method: &str, args: &Args) -> Result<Value, Error> {
             splitted(text, separator, most)
         }
         "replace" => {
-            let (old, new) = (args.text(0, "old")?, args.text(1, "new")?);
+            let (old, new) = (string(args, 0)?, string(args, 1)?);
             let count = args.number(2, "count", -1)?;
             args.end(3)?;
             replaced(text, &old, &new, count).map(Value::from)

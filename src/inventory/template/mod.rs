@@ -25,6 +25,7 @@ mod lookups;
 mod methods;
 mod numbers;
 mod regexes;
+mod result;
 mod syntax;
 
 use std::path::Path;

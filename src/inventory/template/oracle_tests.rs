@@ -29,7 +29,6 @@ const REFUSED: &[&str] = &[
     "{{ word | hash('sha1') }}",
     "{{ 8 | human_readable }}",
     "{{ '1.2.3' is version('1.2.0', '>') }}",
-    "{{ inventory_file }}",
     "{{ word | e }}",
     "{{ '<' | escape }}",
     "{{ 'a' | safe }}",
@@ -52,11 +51,35 @@ const REFUSED: &[&str] = &[
     "{{ no_such() | default('f') }}",
     "{{ [1, 'a'] | to_json(separators=(',', ':')) }}",
     "{{ lst | batch(2) | list }}",
+    "{{ 'SGVsbG8=SGVsbG8=' | b64decode }}",
+    "{{ 'a,b'.partition(',') }}",
+    "{{ '²'.isdigit() }}",
+    "{{ 'a'.startswith(('a', 'b')) }}",
+    "{{ lookup('env') }}",
+    "{{ 1,2 }}",
+    "{{ 9999999999999999999999999999999999999999 }}",
+    "{% set x = num + 1 %}{{ x }}",
+    r"{% set x = 'a\tb' %}{{ x }}",
+    "{% set a = 1 %}{% set b = a + 1 %}{{ a + b }}",
+    "{% set d = dct %}{{ d.a }}",
+    "{% set a, b = 1, 2 %}{{ a }}{{ b }}",
+    "{% set x = [] %}{% for i in [1,2] %}{% set x = x + [i] %}{% endfor %}{{ x }}",
+    "{%- set x = 1 -%} {{ x }}",
 ];
 
-/// Templates that Ansible refuses and monopg renders: the engine orders any two values, and reads a number
-/// with a zero before it.
-const TOLERATED: &[&str] = &["{{ 1 < 'b' }}", "{{ 017 }}", "{{ 'a' < 1 }}"];
+/// Templates that Ansible refuses and monopg renders: the engine orders any two values, reads a number with a
+/// zero before it, and finds a key that has the name of a method.
+const TOLERATED: &[&str] = &[
+    "{{ 1 < 'b' }}",
+    "{{ 017 }}",
+    "{{ 'a' < 1 }}",
+    "{{ {'items': 1}.items }}",
+    "{{ lookup('vars', 'undef_ref', default='f') }}",
+];
+
+/// Templates that come to something else: joined with `~`, very large and very small decimal numbers are
+/// written out.
+const DIFFERENT: &[&str] = &["{{ 'a' ~ 1e20 }}", "{{ 'a' ~ 1e-5 }}"];
 
 fn folder() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -98,7 +121,7 @@ fn templates_come_to_what_ansible_makes_of_them() {
         match (made, case.get("value")) {
             (Ok(Some(var)), Some(expected)) => {
                 let made = var.node.to_json("probe").unwrap();
-                if made != *expected {
+                if (made != *expected) != DIFFERENT.contains(&template) {
                     wrong.push(format!(
                         "{template}\n   ansible {expected}\n   monopg  {made}"
                     ));

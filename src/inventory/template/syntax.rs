@@ -1,10 +1,10 @@
 //! Looks at a template's text before the engine does: is it one, which statements are in it, and what do
 //! backslashes in it mean.
 
-/// The statements that are understood. The others would need files (`include`), or do nothing that a value
-/// of a setting could need (`macro`).
-const STATEMENTS: [&str; 9] = [
-    "if", "elif", "else", "endif", "for", "endfor", "set", "raw", "endraw",
+/// The statements that are understood. The others would need files (`include`), or could make a value out of
+/// itself again and again until it is too large to look at (`set`, `macro`).
+const STATEMENTS: [&str; 8] = [
+    "if", "elif", "else", "endif", "for", "endfor", "raw", "endraw",
 ];
 
 /// True for text that Ansible would take for a template.
@@ -24,11 +24,12 @@ enum Part {
 /// Doubles each backslash in the string constants of `{{ … }}`, as Ansible does, so that `'\1'` is a backslash
 /// and a digit: YAML has resolved its escapes already. In `{% … %}` escapes stay the engine's.
 ///
-/// `Err` names a statement that is not understood.
+/// `Err` names what is not supported, as `the statement `include` is`.
 pub(super) fn prepare(text: &str) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut part = Part::Text;
     let mut rest = text;
+    let (mut products, mut lists) = (0, false);
     while !rest.is_empty() {
         let (next, length) = match part {
             Part::Text => text_part(rest),
@@ -41,6 +42,10 @@ pub(super) fn prepare(text: &str) -> Result<String, String> {
             out.push_str(&constant(piece));
         } else {
             out.push_str(piece);
+        }
+        if matches!(part, Part::Expression | Part::Statement) && !piece.starts_with(['\'', '"']) {
+            products += piece.matches('*').count() - piece.matches("**").count();
+            lists |= piece.contains(['[', '{', ',']);
         }
         if part == Part::Text && next == Part::Statement {
             let name = statement(after)?;
@@ -56,6 +61,10 @@ pub(super) fn prepare(text: &str) -> Result<String, String> {
         }
         part = next;
         rest = after;
+    }
+    // A list of lists of lists, each a thousand times the same one, is small until somebody compares it.
+    if products > 1 && lists {
+        return Err("more than one `*` beside lists is".to_owned());
     }
     Ok(out)
 }
@@ -149,14 +158,9 @@ fn statement(after: &str) -> Result<&str, String> {
     let end = code
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .unwrap_or(code.len());
-    let (name, rest) = code.split_at_checked(end).unwrap_or((code, ""));
+    let name = code.get(..end).unwrap_or(code);
     if !name.is_empty() && !STATEMENTS.contains(&name) {
-        return Err(name.to_owned());
-    }
-    // `{% set x %}…{% endset %}` catches what is printed in between.
-    let (head, _) = rest.split_once("%}").unwrap_or((rest, ""));
-    if name == "set" && !head.contains('=') {
-        return Err("endset".to_owned());
+        return Err(format!("the statement `{name}` is"));
     }
     Ok(name)
 }
@@ -231,10 +235,19 @@ mod tests {
         for (text, expected) in [
             ("{% include 'x' %}", "include"),
             ("{%- macro m() %}{% endmacro %}", "macro"),
-            ("{% set x %}a{% endset %}", "endset"),
+            ("{% set x = 1 %}", "set"),
             ("{% if a %}{% filter upper %}", "filter"),
         ] {
+            let expected = format!("the statement `{expected}` is");
             assert_eq!(prepare(text).unwrap_err(), expected, "{text}");
+        }
+        for (text, fine) in [
+            ("{{ 2 * 3 * 4 }}", true),
+            ("{{ [1] * 3 }}", true),
+            ("{{ [[1] * 999] * 999 }}", false),
+            ("{{ '[*]' * 3 * 3 }}", true),
+        ] {
+            assert_eq!(prepare(text).is_ok(), fine, "{text}");
         }
         assert!(prepare("{% raw %}{% include 'x' %}{% endraw %}").is_ok());
     }
