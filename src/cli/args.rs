@@ -264,6 +264,8 @@ pub struct ShowArgs {
 pub enum SecretsCommand {
     /// Print what a file of Ansible Vault or SOPS holds, as ansible-vault view and sops decrypt do
     View(ViewArgs),
+    /// Find clear-text credentials where encrypted ones belong, in all files that apply reads
+    Check(CheckArgs),
 }
 
 /// `secrets view`.
@@ -278,6 +280,14 @@ pub struct ViewArgs {
     /// Never ask anything
     #[arg(long)]
     pub no_input: bool,
+}
+
+/// `secrets check`. It needs no key.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Which inventory.
+    #[command(flatten)]
+    pub sources: SourceArgs,
 }
 
 /// The form that the arguments ask for, found without parsing them: also a usage error has to be

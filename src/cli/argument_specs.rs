@@ -61,7 +61,7 @@ fn types(kind: Kind) -> (&'static str, Option<&'static str>) {
         // One digest or a mapping of them.
         Kind::Sha256ByArch => ("raw", None),
         Kind::Secrets | Kind::Map(_) => ("dict", None),
-        Kind::Paths | Kind::Cidrs => ("list", Some("str")),
+        Kind::Paths | Kind::Cidrs | Kind::Names => ("list", Some("str")),
         Kind::Clients => ("list", Some("dict")),
     }
 }

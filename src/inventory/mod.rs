@@ -342,6 +342,15 @@ impl Inventory {
         self.merged(host).map(|merging| merging.vars)
     }
 
+    /// Every variable as it is written in the sources and in the files that were read so far, also those
+    /// that another one overrides. Nothing of `-e`.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &Var)> {
+        let groups = self.graph.groups.iter().map(|group| &group.vars);
+        let hosts = self.graph.hosts.iter().map(|host| &host.vars);
+        let all = groups.chain(hosts).chain(self.files.read_so_far());
+        all.flatten().map(|(name, var)| (name.as_str(), var))
+    }
+
     /// Every value that the variable [`Request::explain`] has for a host, from weak to strong: the last
     /// one wins (or, with `hash_behaviour = merge`, is merged into those before it).
     pub fn definitions(&mut self, host: &str) -> Result<Vec<Var>, Vec<InventoryError>> {

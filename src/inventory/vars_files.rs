@@ -46,6 +46,11 @@ impl VarsFiles {
         std::mem::take(&mut self.warnings)
     }
 
+    /// The variables of every file that was read.
+    pub fn read_so_far(&self) -> impl Iterator<Item = &Vars> {
+        self.known.values().flat_map(|files| files.iter())
+    }
+
     /// The variables of `entity` in `dir/kind`, file by file: of `NAME` and `NAME` with each ending only
     /// the first that exists is read, a folder whole.
     pub fn read(

@@ -243,13 +243,14 @@ fn unfolded(text: &str, kind: Kind) -> Option<Json> {
             | Kind::Paths
             | Kind::Clients
             | Kind::Cidrs
+            | Kind::Names
             | Kind::Map(_)
     );
     let text = text.trim();
     if structured && text.starts_with(['{', '[']) {
         return serde_json::from_str(text).ok();
     }
-    if matches!(kind, Kind::Paths | Kind::Cidrs) {
+    if matches!(kind, Kind::Paths | Kind::Cidrs | Kind::Names) {
         let words = text.split(',').map(str::trim).filter(|w| !w.is_empty());
         return Some(words.collect());
     }

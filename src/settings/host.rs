@@ -118,6 +118,15 @@ pub(super) fn read(
             bad(format!("{} is not known; russh is", shown(other))).at(node),
         ]),
     });
+    reader.take("monopg_clear_text_secrets", |node| match text(node)? {
+        "refused" | "allowed" => Ok(()),
+        other => Err(vec![
+            bad(format!("{} is neither refused nor allowed", shown(other))).at(node),
+        ]),
+    });
+    list(reader, "monopg_clear_text_allowed", |node| {
+        text(node).map(str::to_owned)
+    });
     everybody(reader);
     let values = values(reader, &paths, &options.cwd);
 

@@ -4,6 +4,7 @@
 //! all of it at once and with its place, before anything is connected to.
 
 mod check;
+pub mod clear_text;
 mod connection;
 pub mod given;
 mod host;
@@ -48,7 +49,6 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         .map_err(|faults| failed(&faults, &mut warnings))?;
     let options = &options;
     warnings.extend(config.warnings.iter().cloned());
-    let keyring = options.keyring.clone();
     let mut inventory =
         Inventory::load(&options.request()).map_err(|faults| failed(&faults, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
@@ -56,13 +56,19 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
         .select(options.limit.as_deref())
         .map_err(|fault| failed(&[fault], &mut warnings))?;
     warnings.extend(remarks);
-    let renderer = Renderer::new(inventory, keyring, &options.cwd, options.env.clone());
+    let renderer = Renderer::new(
+        inventory,
+        options.keyring.clone(),
+        &options.cwd,
+        options.env.clone(),
+    );
 
     let mut problems = Vec::new();
     let mut hosts = Vec::new();
     // What to say if no host has the variable that makes it ours.
     let mut misspelt = Vec::new();
     let mut meant = false;
+    let mut versioned = clear_text::Versioned::default();
     for name in &names {
         let scope = match renderer.scope(name) {
             Ok(scope) => scope,
@@ -85,6 +91,8 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
         let (host, wrong, remarks) = settle(name, reader, options, &base);
         hosts.extend(host);
+        let clear = clear_text::refused(&vars, &options.cwd, &mut versioned);
+        problems.extend(clear.into_iter().map(|p| of_host(p, name)));
         problems.extend(wrong.into_iter().map(|p| of_host(p, name)));
         warnings.extend(remarks);
     }

@@ -9,6 +9,9 @@ use crate::inventory::{InventoryError, Place};
 /// The identifier of a problem with something encrypted, whose exit code is its own.
 pub(super) const LOCKED: &str = "settings.locked";
 
+/// The identifier of a problem with a secret in clear, whose exit code is its own too.
+pub(super) const CLEAR: &str = "settings.clear_text";
+
 /// One thing to put right. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
@@ -112,6 +115,7 @@ impl From<&SettingProblem> for Problem {
             hints: problem.hint.iter().cloned().collect(),
             exit: match problem.id {
                 LOCKED => Exit::Secrets,
+                CLEAR => Exit::ClearSecret,
                 _ => Exit::Settings,
             },
         }

@@ -1,7 +1,10 @@
 //! Settings that are made of templates and of what is encrypted.
 
+use std::sync::Arc;
+
 use super::tests::{SHA, env, world};
 use super::*;
+use crate::secrets::{KeyOptions, Keyring, PasswordSource};
 
 #[test]
 fn settings_are_rendered_and_typed_as_if_they_were_written_out() {
@@ -83,4 +86,42 @@ fn a_missing_key_ends_with_an_exit_code_of_its_own() {
     let errors = resolve(&world.options).unwrap_err();
     let exits: Vec<_> = errors.as_problems().iter().map(|p| p.exit).collect();
     assert_eq!(exits, [crate::error::Exit::Secrets]);
+}
+
+/// A vaulted file of variables: what is wrong with its values is told without them.
+#[test]
+fn what_was_encrypted_is_not_shown_when_it_is_wrong() {
+    let envelope = include_str!("../../tests/conformance/templates/vault.txt");
+    let envelope: String = envelope.lines().map(|l| format!("  {l}\n")).collect();
+    let mut world = world(&[
+        ("pw", &format!("!vault |\n{envelope}")),
+        ("monopg_namespace", "'{{ pw }}'"),
+        ("monopg_volume_size", "'{{ pw | length }}{{ pw }}'"),
+        (
+            "monopg_chart_version",
+            "'1.{{ pw | length }}.{{ pw | first }}'",
+        ),
+        ("monopg_values_files", "['{{ pw }}']"),
+        ("monopg_username", "'{{ pw | from_json }}'"),
+        ("ansible_port", "'{{ pw }}'"),
+    ]);
+    world.file("pw", "secretpw\n");
+    let mut keys = KeyOptions::new(&world.options.cwd);
+    let file = world.options.cwd.join("pw");
+    keys.vault_ids = vec![("default".to_owned(), PasswordSource::File(file))];
+    world.options.keyring = Arc::new(Keyring::new(&keys));
+    let errors = world.errors();
+    assert!(
+        !errors.contains("base") && !errors.contains("p{{"),
+        "{errors}"
+    );
+    insta::assert_snapshot!(errors, @r#"
+    6 problems in the settings
+    group_vars/pg.yml:2: monopg_chart_version: this is not a valid version (quoted); it was encrypted, so it is not shown (host node1)
+    group_vars/pg.yml:17: monopg_namespace: this is not a valid text; it was encrypted, so it is not shown (host node1)
+    group_vars/pg.yml:18: monopg_volume_size: this is not a valid quantity; it was encrypted, so it is not shown (host node1)
+    group_vars/pg.yml:19: monopg_values_files: the file that is named here, encrypted, cannot be read (host node1): No such file or directory (os error 2)
+    group_vars/pg.yml:20: monopg_username: the template cannot be rendered; it holds or uses something encrypted, so more is not shown (host node1)
+    group_vars/pg.yml:21: ansible_port: this is not a valid value; it was encrypted, so it is not shown (host node1)
+    "#);
 }

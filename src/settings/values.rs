@@ -11,6 +11,7 @@ use super::problem::SettingProblem;
 use super::source::Paths;
 use super::spec::ValuesFile;
 use crate::inventory::Place;
+use crate::secrets::Keyring;
 use crate::yaml::{self, Mapping, Mark, Node, Schema, Value};
 
 /// A value of the merged files with its place.
@@ -196,12 +197,30 @@ fn from_bad(place: &Place, bad: Bad) -> SettingProblem {
     problem
 }
 
-enum Fail {
+/// Why a values file cannot be used.
+pub(super) enum Fail {
     Unreadable(String),
     Content(Box<SettingProblem>),
 }
 
-fn read_one(
+impl Fail {
+    /// As a problem of the file, which a variable names.
+    pub fn into_problem(self, name: &str, path: &Path, named_at: &Place) -> SettingProblem {
+        match self {
+            Fail::Content(problem) => *problem,
+            Fail::Unreadable(why) => {
+                let what = format!("{} cannot be read", shown(name));
+                let mut problem = from_bad(named_at, bad(what));
+                problem.causes.push(why);
+                problem.hint = Some(format!("the path is {}", path.display()));
+                problem
+            }
+        }
+    }
+}
+
+/// A file's bytes and what Helm reads from them.
+pub(super) fn read_one(
     name: &Arc<str>,
     path: &Path,
     warnings: &mut Vec<String>,
@@ -244,7 +263,12 @@ fn read_one(
             format!("a values file is a mapping, not {}", node.kind()),
         )));
     }
-    if let Some(mac) = node.at(&["sops", "mac"]) {
+    // Also one whose MAC is gone: its values are encrypted all the same.
+    if let Some(mac) = node
+        .at(&["sops", "mac"])
+        .or(node.get("sops"))
+        .filter(|_| Keyring::is_sops(&node))
+    {
         return Err(content_fault(
             told(
                 mac.mark,

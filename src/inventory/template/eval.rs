@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
-use super::Env;
 use super::args::wrong;
 use super::bounds::{FUEL, MAX_CHAIN, MAX_DEPTH, MAX_RENDERS, MAX_TEMPLATE};
 use super::convert::{self, scalar};
 use super::fluid::{Fluid, HostScope, HostVars, Missing, Omit};
 use super::result::{self, HINT, Printed, template_error, words};
 use super::{filters, lookups, methods, syntax};
-use crate::inventory::{Inventory, InventoryError, Place, Var, Vars};
+use crate::inventory::{Env, Inventory, InventoryError, Place, Var, Vars};
 use crate::secrets::{KeyError, Keyring};
 use crate::yaml::{Mapping, Node, Value as Yaml};
 

@@ -13,6 +13,9 @@ use super::{json, lists, numbers, regexes};
 
 type Filter = fn(&Value, &Args) -> Result<Value, Error>;
 
+/// A test of what is defined.
+type Test = fn(&Value) -> bool;
+
 /// Filters that must not be given something undefined.
 const FILTERS: [(&str, Filter); 37] = [
     ("lower", |v, a| plain(v, a, |t| t.to_lowercase())),
@@ -103,7 +106,7 @@ fn full(name: &str) -> String {
 fn add_tests(engine: &mut Environment<'static>) {
     engine.add_test("defined", |value: &Value| !is_undefined(value));
     engine.add_test("undefined", |value: &Value| is_undefined(value));
-    let kinds: [(&str, fn(&Value) -> bool); 13] = [
+    let kinds: [(&str, Test); 13] = [
         ("none", Value::is_none),
         ("string", |v| v.kind() == ValueKind::String),
         ("mapping", |v| v.kind() == ValueKind::Map),

@@ -33,11 +33,8 @@ use std::sync::{Arc, MutexGuard};
 
 use eval::Shared;
 
-use super::{Inventory, InventoryError, Var, Vars};
+use super::{Env, Inventory, InventoryError, Var, Vars};
 use crate::secrets::Keyring;
-
-/// Looks up an environment variable, for `lookup('env', …)`.
-pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// An inventory whose variables can be rendered.
 pub struct Renderer {
@@ -53,7 +50,7 @@ pub struct Scope {
 
 impl Renderer {
     /// Renders the variables of an inventory. `keyring` opens `!vault` values; `cwd`, which must be absolute,
-    /// is where a relative folder of the playbook starts.
+    /// is where a relative folder of the playbook starts; `env` is what `lookup('env', …)` asks.
     #[must_use]
     pub fn new(inventory: Inventory, keyring: Arc<Keyring>, cwd: &Path, env: Env) -> Renderer {
         Renderer {

@@ -172,6 +172,18 @@ impl Sops {
     }
 }
 
+/// The file without metadata, read as Ansible does; encrypted values are sealed and stay as they are.
+pub(super) fn closed(name: &str, text: &str) -> Result<Node, KeyError> {
+    let (mut documents, _, _) = read(Format::of(name), name, text)?;
+    let mut node = documents.pop().unwrap_or_else(Node::null);
+    each(&mut node, &|node| {
+        node.sealed = node
+            .as_str()
+            .is_some_and(|text| text.starts_with(value::PREFIX));
+    });
+    Ok(node)
+}
+
 /// True if this is a file of SOPS: its top level has the metadata.
 pub(super) fn is_sops(node: &Node) -> bool {
     node.get(KEY).is_some_and(metadata::looks_like)
