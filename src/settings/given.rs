@@ -163,7 +163,7 @@ pub fn resolve_given(
     let name = host.unwrap_or("localhost").to_owned();
     if host.is_none() && given("ansible_connection").is_none() {
         let local = Var {
-            node: literal("local"),
+            node: Node::text("local"),
             place: ARGUMENT,
             rule: Rule::Extra,
         };
@@ -224,14 +224,6 @@ fn as_argument(mut problem: SettingProblem) -> SettingProblem {
     problem
 }
 
-/// Text that no template is looked for in: it was rendered before, and what came out of a variable may
-/// hold braces of its own.
-fn literal(text: &str) -> Node {
-    let mut node = Node::text(text);
-    node.tag = Some("!unsafe".to_owned());
-    node
-}
-
 /// A value as the reader of an inventory would have made it. Tasks on one line (`ansible -a`) give text
 /// only, so a list or a mapping may also be JSON in a text, and a list of plain words separated by commas.
 fn node(value: &Json, kind: Option<Kind>) -> Node {
@@ -275,7 +267,7 @@ fn plain(value: &Json) -> Node {
             Some(i) => Value::Int(i),
             None => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
         },
-        Json::String(text) => return literal(text),
+        Json::String(text) => Value::String(text.clone()),
         Json::Array(items) => Value::Sequence(items.iter().map(plain).collect()),
         Json::Object(map) => {
             let pairs = map.iter().map(|(k, v)| (Node::text(k.as_str()), plain(v)));

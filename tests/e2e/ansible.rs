@@ -10,6 +10,9 @@ use crate::ensure;
 use crate::inventory::Inventory;
 use crate::world::World;
 
+/// The file with the password of the vaulted credentials.
+const VAULT: &str = "vault-password";
+
 /// An ansible-core of one version, with an inventory.
 pub struct Ansible<'a> {
     world: &'a World,
@@ -31,7 +34,7 @@ pub struct Played {
 }
 
 impl<'a> Ansible<'a> {
-    /// Writes the inventory with its credentials into a folder of its own, beside a module folder.
+    /// Writes the inventory into a folder of its own, the credentials encrypted by Ansible Vault.
     pub fn new(world: &'a World, version: &str, inventory: &Inventory) -> Check<Ansible<'a>> {
         let out = Command::new(world.checkout.join("scripts/lib/ansible-venv"))
             .arg(version)
@@ -43,10 +46,19 @@ impl<'a> Ansible<'a> {
         );
         let folder = world.fresh_folder("ansible")?;
         let (_, secrets) = inventory.write(&folder)?;
-        std::fs::rename(
-            secrets,
-            folder.join("group_vars/k3s_postgresql/credentials.yml"),
-        )?;
+        let credentials = folder.join("group_vars/k3s_postgresql/credentials.yml");
+        std::fs::rename(secrets, &credentials)?;
+        std::fs::write(folder.join(VAULT), "of-the-tests\n")?;
+        let bin = PathBuf::from(String::from_utf8(out.stdout)?.trim());
+        let vaulted = Command::new(bin.join("ansible-vault"))
+            .args(["encrypt", "--vault-password-file", VAULT])
+            .arg(&credentials)
+            .env("HOME", &world.home)
+            .current_dir(&folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        ensure!(vaulted.success(), "ansible-vault encrypt failed");
         let program = PathBuf::from(env!("CARGO_BIN_EXE_monopg"));
         let library = world.folder.join("library");
         if !library.exists() {
@@ -62,7 +74,7 @@ impl<'a> Ansible<'a> {
         }
         Ok(Ansible {
             world,
-            bin: String::from_utf8(out.stdout)?.trim().into(),
+            bin,
             folder,
             host: inventory.name.clone(),
             program,
@@ -113,6 +125,8 @@ impl<'a> Ansible<'a> {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("LANG", "C.UTF-8")
             .env("MONOPG", &self.program)
+            // One for both.
+            .env("ANSIBLE_VAULT_PASSWORD_FILE", self.folder.join(VAULT))
             .env("ANSIBLE_LIBRARY", &self.library)
             .env("ANSIBLE_NOCOLOR", "1")
             // A connection that stays open for a minute would outlive the tests.
