@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn passwords_stand_in_ansibles_order() {
-        let mut options = KeyOptions::new("/work");
+        let mut options = KeyOptions::new("/here");
         options.home = Some("/home/me".into());
         let options = options.with_vault(&VaultFlags {
             identity_list: vec!["dev@~/dev.txt".into(), " ".into()],
@@ -148,9 +148,9 @@ mod tests {
         insta::assert_snapshot!(told.join("\n"), @r#"
         dev File("/home/me/dev.txt")
         prod Prompt("Vault password (prod): ")
-        default File("/work/plain.txt")
-        a File("/work/b@c")
-        default File("/work/p.txt")
+        default File("/here/plain.txt")
+        a File("/here/b@c")
+        default File("/here/p.txt")
         default File("/etc/p")
         default Prompt("Vault password: ")
         "#);
