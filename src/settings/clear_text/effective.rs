@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::rules::{Meaning, judge};
 use super::{Versioned, is_declared, is_encrypted};
-use crate::inventory::{Place, Var, Vars};
+use crate::inventory::{Place, Rule, Var, Vars};
 use crate::settings::problem::{CLEAR, SettingProblem};
 use crate::yaml::{Node, Value};
 
@@ -97,6 +97,10 @@ impl Trace<'_> {
         var: &Var,
         depth: usize,
     ) -> Option<Sources> {
+        // Whoever gives a file with -e has it where they want it.
+        if var.rule == Rule::Extra {
+            return Some(Vec::new());
+        }
         if judge(leaf, Meaning::Nothing, true).is_some() {
             return Some(vec![(var.place.at(leaf.mark), path.join("."))]);
         }

@@ -150,6 +150,13 @@ fn what_wins_from_elsewhere_is_not_refused() {
     w.options.extra_vars =
         vec!["{\"monopg_credentials\": {\"postgres-password\": \"canary-7f3a\"}}".into()];
     assert_eq!(told(w.resolve()), "1 hosts");
+    w.file(
+        "extra.yml",
+        "monopg_credentials: {postgres-password: canary-7f3a}\n",
+    );
+    git(&w, &["add", "."]);
+    w.options.extra_vars = vec!["@extra.yml".into()];
+    assert_eq!(told(w.resolve()), "1 hosts");
     w.options.extra_vars.clear();
     w.file(
         "host_vars/node1.yml",
