@@ -10,6 +10,7 @@ pub mod marker;
 pub mod open;
 pub mod process;
 pub mod ssh;
+pub mod ssh_config;
 pub mod sudo;
 pub mod transport;
 
@@ -143,6 +144,16 @@ pub enum HostError {
         /// Each identity that was tried or skipped, and why.
         tried: Vec<String>,
     },
+    /// What `ssh_config` or the arguments for ssh say is wrong, or is more than monopg can do.
+    #[error("{what}")]
+    Config {
+        /// With file and line.
+        what: String,
+        /// Each problem with file and line, if there are several.
+        problems: Vec<String>,
+        /// What to do.
+        hints: Vec<String>,
+    },
     /// The SSH protocol broke.
     #[error("the SSH connection to {address} failed")]
     Protocol {
@@ -221,6 +232,7 @@ impl HostError {
             | HostError::Protocol { .. }
             | HostError::Lost { .. } => Exit::Unreachable,
             HostError::HostKey { .. } => Exit::HostKey,
+            HostError::Config { .. } => Exit::Settings,
             HostError::Privilege { .. } => Exit::Privilege,
             HostError::Locked { .. } => Exit::Locked,
             HostError::Timeout { .. } | HostError::Corrupt { .. } | HostError::Failed { .. } => {

@@ -6,6 +6,7 @@
 //! The handle of the connection lives in the process: dropping that ends the connection, and sshd
 //! then closes the remote process's streams.
 
+mod arguments;
 mod auth;
 mod hostkey;
 mod options;
@@ -29,9 +30,6 @@ use super::process::{End, Process};
 use super::transport::RoundTrips;
 use crate::settings::spec::Connection;
 
-/// An unanswered keepalive every 10 s; the second one's missing answer ends the connection: 30 s of silence.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-const KEEPALIVES: usize = 2;
 /// Packets between russh's loop and our pump; the pump's own buffers come on top.
 const CHANNEL_PACKETS: usize = 8;
 
@@ -50,25 +48,53 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Connects, checks the host key, logs in: all within the connection's time-out, without retries. `name` is
-/// the inventory name, for logs.
+/// OpenSSH waits as long before it tries again.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
+
+/// Connects, checks the host key, logs in: all within the connection's time-out. Only connecting is tried again
+/// (`ConnectionAttempts`), each time with a time-out of its own. `name` is the inventory name, for logs.
 pub async fn connect(name: &str, connection: &Connection) -> Result<Session, HostError> {
     let options = Arc::new(Options::resolve(connection)?);
-    for argument in &options.ignored {
-        tracing::warn!(host = name, argument, "ssh argument ignored");
+    for warning in &options.warnings {
+        tracing::warn!(host = name, "{warning}");
+    }
+    for setting in &options.settings {
+        tracing::debug!(host = name, origin = %setting.origin, "{}", setting.value);
     }
     let address = options.address();
     let limit = connection.timeout;
-    match tokio::time::timeout(limit, establish(connection, Arc::clone(&options))).await {
-        Ok(done) => done,
-        Err(_) => Err(HostError::ConnectTimeout {
-            address,
-            seconds: limit.as_secs(),
-        }),
+    let late = |_| HostError::ConnectTimeout {
+        address: address.clone(),
+        seconds: limit.as_secs(),
+    };
+    let mut attempt = 1;
+    loop {
+        let deadline = tokio::time::Instant::now() + limit;
+        let stream = tokio::time::timeout_at(deadline, Prompt::connect(&options))
+            .await
+            .unwrap_or_else(|elapsed| Err(late(elapsed)));
+        match stream {
+            Ok(stream) => {
+                let session = establish(connection, Arc::clone(&options), stream);
+                return tokio::time::timeout_at(deadline, session)
+                    .await
+                    .unwrap_or_else(|elapsed| Err(late(elapsed)));
+            }
+            Err(error) if attempt >= options.attempts => return Err(error),
+            Err(error) => {
+                tracing::warn!(host = name, attempt, %error, "connecting again");
+                attempt += 1;
+                tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+            }
+        }
     }
 }
 
-async fn establish(connection: &Connection, options: Arc<Options>) -> Result<Session, HostError> {
+async fn establish(
+    connection: &Connection,
+    options: Arc<Options>,
+    stream: Prompt,
+) -> Result<Session, HostError> {
     let address = options.address();
     let reason = Reason::default();
     let trust = Trust::new(
@@ -89,13 +115,12 @@ async fn establish(connection: &Connection, options: Arc<Options>) -> Result<Ses
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::DEFAULT
         },
-        keepalive_interval: Some(KEEPALIVE),
-        keepalive_max: KEEPALIVES,
+        keepalive_interval: Some(options.keepalive),
+        keepalive_max: options.keepalives,
         channel_buffer_size: CHANNEL_PACKETS,
         nodelay: true,
         ..Config::default()
     });
-    let stream = Prompt::connect(&options.target.host, options.target.port, &address).await?;
     let mut handle = russh::client::connect_stream(config, stream, trust)
         .await
         .map_err(|stop| match stop {

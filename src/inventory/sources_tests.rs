@@ -366,6 +366,39 @@ fn what_cannot_be_decrypted_is_told_apart() {
     assert_eq!(told(&request), "hosts:1: this cannot be decrypted\n");
 }
 
+/// What a vaulted file is made of, and the password that opens it.
+fn vault(name: &str) -> Vec<u8> {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/ansible/06-vault");
+    fs::read(cases.join("input").join(name)).unwrap()
+}
+
+#[test]
+fn what_was_encrypted_is_sealed_in_all_its_parts() {
+    let dir = tree(&[("hosts", "h\nother\n"), ("host_vars/x", "")]);
+    let file = dir.path().join("host_vars/h.yml");
+    fs::write(&file, vault("inventory/group_vars/all/vault.yml")).unwrap();
+    fs::write(dir.path().join("password"), vault("vault_pass.txt")).unwrap();
+    let mut request = request(&dir, &["hosts"]);
+    // The host whose file it is cannot be had without the key; the other one can.
+    let mut inventory = Inventory::load(&request).unwrap();
+    assert!(matches!(
+        inventory.vars("h").unwrap_err().as_slice(),
+        [InventoryError::Locked { .. }]
+    ));
+    assert!(inventory.vars("other").unwrap().is_empty());
+    let flags = crate::secrets::VaultFlags {
+        password_files: vec!["password".to_owned()],
+        ..Default::default()
+    };
+    let options = crate::secrets::KeyOptions::new(dir.path()).with_vault(&flags);
+    request.keyring = Arc::new(crate::secrets::Keyring::new(&options));
+    let vars = Inventory::load(&request).unwrap().vars("h").unwrap();
+    assert!(!vars.is_empty());
+    for (name, var) in &vars {
+        assert!(var.node.sealed, "{name}");
+    }
+}
+
 /// A program that stands for `ansible-inventory`.
 fn ansible(dir: &Path, script: &str) -> Option<AnsibleProgram> {
     let program = dir.join("ansible-inventory");

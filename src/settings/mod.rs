@@ -91,7 +91,7 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
         let (host, wrong, remarks) = settle(name, reader, options, &base);
         hosts.extend(host);
-        let clear = clear_text::refused(&vars, &options.cwd, &mut versioned);
+        let clear = clear_text::refused(scope.vars(), &options.cwd, &mut versioned);
         problems.extend(clear.into_iter().map(|p| of_host(p, name)));
         problems.extend(wrong.into_iter().map(|p| of_host(p, name)));
         warnings.extend(remarks);

@@ -180,3 +180,29 @@ impl fmt::Display for SettingsErrors {
 }
 
 impl std::error::Error for SettingsErrors {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::secrets::KeyError;
+
+    #[test]
+    fn what_lacks_its_key_ends_with_a_code_of_its_own() {
+        let place = Place::File(Arc::from("group_vars/all.yml"));
+        let error = KeyError {
+            what: "no password opens this".to_owned(),
+            line: Some(2),
+            hint: Some("give one".to_owned()),
+        };
+        let locked = SettingProblem::from(&InventoryError::locked(place, error));
+        let problem = Problem::from(&locked);
+        assert_eq!(problem.exit, Exit::Secrets);
+        assert_eq!(problem.causes, ["no password opens this"]);
+        assert_eq!(problem.hints, ["give one"]);
+        assert!(problem.what.starts_with("group_vars/all.yml:2: "));
+        let other = Problem::from(&SettingProblem::from(&InventoryError::NoSource));
+        assert_eq!(other.exit, Exit::Settings);
+    }
+}

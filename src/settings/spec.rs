@@ -208,9 +208,9 @@ pub struct Connection {
     pub via: Via,
     /// `ansible_host`, default the inventory name.
     pub address: String,
-    /// `ansible_port`; `None` = 22 (or what ssh_config says, later).
+    /// `ansible_port`; `None` = what the arguments or ssh_config say, else 22.
     pub port: Option<u16>,
-    /// `ansible_user`; `None` = the laptop's user (or what ssh_config says, later).
+    /// `ansible_user`; `None` = what the arguments or ssh_config say, else the laptop's user.
     pub user: Option<String>,
     /// `ansible_ssh_private_key_file`.
     pub private_key: Option<PathBuf>,

@@ -79,6 +79,9 @@ pub fn connection(port: u16) -> Connection {
             "UserKnownHostsFile=none",
             "-o",
             "IdentityAgent=none",
+            // What the account's own ~/.ssh/config says must not count.
+            "-F",
+            "none",
         ]
         .map(str::to_owned)
         .to_vec(),

@@ -17,7 +17,7 @@ use russh::{MethodKind, MethodSet};
 use tokio::net::UnixStream;
 
 use super::hostkey::Trust;
-use super::options::Options;
+use super::options::{Methods, Options};
 use crate::host::known_hosts::algorithm_name;
 use crate::secrets::Secret;
 
@@ -50,11 +50,13 @@ pub async fn login(
         methods: None,
         over: false,
     };
-    if login.keys(options).await? {
-        return Ok(());
+    match &options.methods.publickey {
+        Ok(()) if login.keys(options).await? => return Ok(()),
+        Ok(()) => {}
+        Err(why) => login.tried.push(format!("keys: not tried, {why}")),
     }
     if let Some(password) = password
-        && login.password(password).await?
+        && login.password(password, &options.methods).await?
     {
         return Ok(());
     }
@@ -291,12 +293,14 @@ impl Login<'_> {
     }
 
     /// One try with the password: a second one of the same value could only lock the account.
-    async fn password(&mut self, password: &Secret) -> Result<bool, Denied> {
+    async fn password(&mut self, password: &Secret, methods: &Methods) -> Result<bool, Denied> {
         let Some(text) = password.expose_str() else {
             self.tried.push("password: skipped, not UTF-8".into());
             return Ok(false);
         };
-        if self.offers(MethodKind::Password) {
+        if let Err(why) = &methods.password {
+            self.tried.push(format!("password: not tried, {why}"));
+        } else if self.offers(MethodKind::Password) {
             let offered_before = self.methods.is_some();
             let result = self.handle.authenticate_password(self.user, text).await?;
             if self.accepted(result, "password".into()) {
@@ -305,6 +309,11 @@ impl Login<'_> {
             if offered_before || self.offers(MethodKind::Password) {
                 return Ok(false);
             }
+        }
+        if let Err(why) = &methods.keyboard_interactive {
+            self.tried
+                .push(format!("keyboard-interactive: not tried, {why}"));
+            return Ok(false);
         }
         if !self.offers(MethodKind::KeyboardInteractive) {
             self.tried

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use russh::client::{DisconnectReason, Handler};
 use russh::keys::PublicKeyOrCertificate;
 use russh::keys::ssh_key::public::KeyData;
-use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
+use russh::keys::ssh_key::{Algorithm, Certificate, EcdsaCurve, HashAlg};
 
 use super::options::{Options, Strict};
 use crate::host::HostError;
@@ -116,7 +116,7 @@ impl Trust {
             return Err(facts.unlike_pin(pin));
         }
         let verdict = match offered.certificate() {
-            Some(certificate) => self.known.judge_certificate(target, certificate, now()),
+            Some(certificate) => self.judge_certificate(certificate),
             None => self.known.judge_key(target, key),
         };
         match verdict {
@@ -133,6 +133,23 @@ impl Trust {
                 Ok(())
             }
             Verdict::Unknown => Err(facts.unknown(&self.options)),
+        }
+    }
+
+    /// `CASignatureAlgorithms` can make an authority's signature worthless; it cannot make a revocation so.
+    fn judge_certificate(&self, certificate: &Certificate) -> Verdict {
+        let target = &self.options.target;
+        let verdict = self.known.judge_certificate(target, certificate, now());
+        let signed = certificate.signature().algorithm();
+        if matches!(verdict, Verdict::Revoked(_)) || self.options.wants_authority(signed.as_str()) {
+            return verdict;
+        }
+        match self.known.judge_key(target, certificate.public_key()) {
+            Verdict::Unknown => Verdict::BadCertificate(format!(
+                "CASignatureAlgorithms does not allow {}",
+                signed.as_str()
+            )),
+            plain => plain,
         }
     }
 

@@ -164,7 +164,7 @@ pub(super) fn meaning(name: &str) -> Meaning {
         return Meaning::Reference;
     }
     let credential = words.iter().any(|word| CREDENTIAL.contains(word))
-        || *last == "pass"
+        || ["pass", "pw"].contains(last)
         || key_of.is_some_and(|of| OF_KEY.contains(&of));
     match credential {
         true => Meaning::Credential,
@@ -330,6 +330,7 @@ mod tests {
             "auth-token",
             "secretAccessKey",
             "vault_pwd",
+            "vault_pw",
             "credentials",
             "encryption_key",
             "tls.private_key",

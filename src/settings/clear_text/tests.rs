@@ -39,7 +39,17 @@ fn all_files_are_looked_at_without_any_key() {
     w.file("host_vars/web1/main.yml", SOPS);
     w.file("host_vars/web1/vault.yml", VAULT);
     w.file("values.yaml", "auth:\n  existingSecret: x\n  password: hunter2\n  secretKeys: {adminPasswordKey: postgres-password}\nextraEnv:\n- name: TOKEN\n  valueFrom: {secretKeyRef: {name: s, key: token}}\n");
-    insta::assert_snapshot!(findings(&w), @"");
+    insta::assert_snapshot!(findings(&w), @"
+    group_vars/all.yml:1 ansible_become_password declared
+    group_vars/all.yml:2 vault_pw name
+    group_vars/all.yml:3 db.users.0.password name
+    group_vars/all.yml:4 key random
+    group_vars/other.yml:5 credentials.a name
+    group_vars/pg.yml:8 monopg_credentials.postgres-password declared
+    host_vars/web1/main.yml:2 open_token name
+    values.yaml:3 auth.password name
+    group_vars/pg.yml:9: monopg_values_files: `/nowhere.yaml` cannot be read
+    ");
 }
 
 #[test]
