@@ -174,7 +174,7 @@ pub struct KeyArgs {
     /// File with the Vault password, or a program that prints it; may be repeated
     #[arg(long, alias = "vault-pass-file", value_name = "FILE")]
     pub vault_password_file: Vec<String>,
-    /// Vault password by its label: [LABEL@]FILE or [LABEL@]prompt; may be repeated
+    /// Vault password by its label: LABEL@FILE or LABEL@prompt, or either without label; may be repeated
     #[arg(long, value_name = "[LABEL@]SOURCE")]
     pub vault_id: Vec<String>,
     /// Ask for the Vault password on the terminal
