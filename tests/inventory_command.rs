@@ -281,3 +281,19 @@ fn what_is_wrong_is_said_with_its_place() {
     let json: serde_json::Value = serde_json::from_str(&refusal).unwrap();
     assert_eq!(json["failed"], true);
 }
+
+#[test]
+fn files_of_the_current_folder_count_as_for_ansible_inventory_and_are_told_of() {
+    let files = [
+        ("site/hosts.ini", "[db]\nnode9 own=1\n"),
+        ("host_vars/node9.yml", "from: current\n"),
+        ("playbooks/group_vars/db.yml", "from: playbooks\n"),
+    ];
+    // The remarks tell that a run would read it otherwise.
+    insta::assert_snapshot!(show(&files, &["-i", "site/hosts.ini", "--explain", "from"]), @"");
+    insta::assert_snapshot!(
+        show(&files, &["-i", "site/hosts.ini", "--explain", "from", "--playbook-dir", "playbooks"]), @""
+    );
+    // Beside the source already: the same file once.
+    insta::assert_snapshot!(show(&files, &["--explain", "level", "--limit", "node1"]), @"");
+}

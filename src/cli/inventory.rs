@@ -73,6 +73,7 @@ fn answer(
     warnings.extend(config.warnings.iter().cloned());
     let mut request = options.request();
     request.explain.clone_from(&args.show.explain);
+    request.current_folder = true;
     let mut inventory = Inventory::load(&request).map_err(|faults| sources::problems(&faults))?;
     let limit = args.show.host.as_deref().or(options.limit.as_deref());
     let (hosts, remarks) = inventory

@@ -249,7 +249,10 @@ fn heading(line: &str) -> Option<(&str, Option<&str>)> {
         Some(rest) => {
             let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_')?;
             let (kind, rest) = rest.split_at(end);
-            (Some(kind).filter(|k| !k.is_empty()), rest)
+            if kind.is_empty() {
+                return None;
+            }
+            (Some(kind), rest)
         }
     };
     is_comment(rest.strip_prefix(']')?).then_some((name, kind))

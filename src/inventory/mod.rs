@@ -31,6 +31,7 @@ mod shlex;
 pub mod shown;
 mod sources;
 pub mod template;
+mod unread;
 mod vars_files;
 
 use std::collections::BTreeMap;
@@ -178,6 +179,7 @@ impl Inventory {
         };
         inventory.graph.explain.clone_from(&request.explain);
         let mut faults = inventory.read_sources(request);
+        inventory.settle_playbook_dir(request);
         inventory.warnings.extend(inventory.graph.take_warnings());
         for argument in &request.extra_vars {
             match extra::read(argument, &request.cwd, &request.keyring) {
@@ -219,6 +221,24 @@ impl Inventory {
             return vec![InventoryError::NoSource];
         }
         sources::read(request, &mut self.graph, &mut self.sources)
+    }
+
+    fn settle_playbook_dir(&mut self, request: &Request) {
+        if request.playbook_dir.is_none() && request.from_ansible.is_none() {
+            let folders = &self.sources.folders;
+            let remarks = unread::remarks(&self.cwd, folders, request.current_folder);
+            self.warnings.extend(remarks);
+            self.playbook_dir = request.current_folder.then(PathBuf::new);
+        }
+        // The files of a folder that is beside a source too have one name, not two.
+        let Some(dir) = &mut self.playbook_dir else {
+            return;
+        };
+        let absolute = |folder: &Path| files::normalise(&request.cwd.join(folder));
+        let beside = self.sources.folders.iter();
+        if let Some(same) = beside.rev().find(|f| absolute(f) == absolute(dir)) {
+            dir.clone_from(same);
+        }
     }
 
     fn warn(&mut self, warnings: Vec<Warning>) {

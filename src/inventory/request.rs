@@ -17,6 +17,9 @@ pub struct Request {
     pub extra_vars: Vec<String>,
     /// `--playbook-dir`: the folder whose `group_vars` and `host_vars` come after those of the sources.
     pub playbook_dir: Option<PathBuf>,
+    /// Without a `--playbook-dir` the current folder is it, as for `ansible-inventory`. `ansible-playbook`
+    /// knows the playbook's folder instead, and a run of monopg none.
+    pub current_folder: bool,
     /// The current folder, absolute; relative paths start here.
     pub cwd: PathBuf,
     /// What opens files that are encrypted as a whole.
@@ -130,6 +133,7 @@ impl Request {
             sources: Vec::new(),
             extra_vars: Vec::new(),
             playbook_dir: None,
+            current_folder: false,
             cwd: cwd.into(),
             keyring: Arc::new(Keyring::none()),
             from_ansible: None,

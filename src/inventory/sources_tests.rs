@@ -107,6 +107,12 @@ fn ini_is_read_as_ansible_reads_it() {
 }
 
 #[test]
+fn a_heading_with_a_colon_has_a_word_behind_it() {
+    let dir = tree(&[("hosts", "[a:]\nh1\n")]);
+    insta::assert_snapshot!(told(&request(&dir, &["hosts"])), @"");
+}
+
+#[test]
 fn a_group_of_one_source_is_known_in_the_next() {
     let dir = tree(&[("a", "[g]\nh\n"), ("b", "[g:vars]\nv=1\n[p:children]\ng\n")]);
     insta::assert_snapshot!(told(&request(&dir, &["a", "b"])), @r#"

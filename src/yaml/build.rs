@@ -104,7 +104,8 @@ fn tag_name(tag: &Tag) -> String {
         "" if tag.suffix == "!" => "!".to_owned(),
         "" | "!" => match tag.suffix.strip_prefix("tag:yaml.org,2002:") {
             Some(own) => format!("!!{own}"),
-            None => format!("!{}", tag.suffix),
+            // `!<!vault>` is `!vault` written in full.
+            None => format!("!{}", tag.suffix.strip_prefix('!').unwrap_or(&tag.suffix)),
         },
         handle => format!("{handle}{}", tag.suffix),
     }
@@ -224,10 +225,15 @@ impl Builder<'_> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(self.fault(at, Fault::TooDeep));
         }
+        let tag = tag.map(tag_name);
+        if self.schema == Schema::Ansible11
+            && let Some(tag) = &tag
+            && !resolve::fits_python(tag, matches!(items, Items::List(_)))
+        {
+            return Err(self.fault(at, Fault::UnknownTag(tag.clone())));
+        }
         // The collection types that are the same as no tag at all.
-        let tag = tag
-            .map(tag_name)
-            .filter(|t| !matches!(t.as_str(), "!!map" | "!!seq" | "!"));
+        let tag = tag.filter(|t| !matches!(t.as_str(), "!!map" | "!!seq" | "!"));
         self.stack.push(Frame {
             mark: at,
             anchor,
@@ -254,6 +260,12 @@ impl Builder<'_> {
             {
                 let members = members.into_pairs().into_iter().map(|(key, _)| key);
                 (Value::Sequence(members.collect()), None)
+            }
+            (Value::Sequence(items), Some(tag))
+                if matches!(tag.as_str(), "!!omap" | "!!pairs")
+                    && self.schema == Schema::Ansible11 =>
+            {
+                (self.pairs(items)?, None)
             }
             other => other,
         };
@@ -301,6 +313,12 @@ impl Builder<'_> {
         if self.nodes > MAX_NODES {
             return Err(self.fault(node.mark, Fault::TooManyNodes));
         }
+        let key_is_next = matches!(self.stack.last(), Some(frame) if matches!(&frame.items, Items::Pairs { key: None, .. }));
+        if merge && !key_is_next && self.schema == Schema::Ansible11 {
+            let wanted = "value: quote it";
+            let text = "<<".to_owned();
+            return Err(self.fault(node.mark, Fault::BadScalar { text, wanted }));
+        }
         let Some(frame) = self.stack.last_mut() else {
             self.documents.push(node);
             return Ok(());
@@ -323,13 +341,32 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// A list of mappings with one pair each, as Python reads it: a list of lists of two.
+    fn pairs(&self, items: Vec<Node>) -> Result<Value, YamlError> {
+        let mut pairs = Vec::with_capacity(items.len());
+        for item in items {
+            let (kind, at) = (item.kind(), item.mark);
+            let wrong = || self.fault(at, Fault::BadPair(kind));
+            let Value::Mapping(mapping) = item.value else {
+                return Err(wrong());
+            };
+            let mut inside = mapping.into_pairs().into_iter();
+            let (Some((key, value)), None) = (inside.next(), inside.next()) else {
+                return Err(wrong());
+            };
+            pairs.push(Node::new(Value::Sequence(vec![key, value]), at));
+        }
+        Ok(Value::Sequence(pairs))
+    }
+
     /// Merged pairs first, then the mapping's own over them; a key given twice keeps its first place
     /// and its last value, as in Python and in go-yaml v2.
     fn mapping(&mut self, pairs: Vec<(Node, bool, Node)>) -> Result<Mapping, YamlError> {
         let mut merged = Vec::new();
         let mut own = Vec::new();
         for (key, merge, value) in pairs {
-            if merge {
+            // SOPS merges nothing: for it `<<` is a key as any other.
+            if merge && self.schema != Schema::GoYaml3 {
                 self.merge(value, &mut merged)?;
             } else {
                 own.push((key, value));

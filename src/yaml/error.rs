@@ -45,6 +45,9 @@ pub enum Fault {
     /// `<<` with something that cannot be merged.
     #[error("`<<` needs a mapping or a list of mappings, not {0}")]
     BadMerge(&'static str),
+    /// Something else than a mapping with one pair in a list of pairs.
+    #[error("a list of pairs needs mappings with one pair each, not {0}")]
+    BadPair(&'static str),
     /// A list or a mapping as a key.
     #[error("a key must be a plain value, not {0}")]
     BadKey(&'static str),

@@ -29,7 +29,14 @@ pub(super) fn scalar(schema: Schema, given: &Given<'_>) -> Result<Resolved, Faul
         None if given.plain => own(plain(schema, text)?),
         // PyYAML and go-yaml v3 take the tag `!` for no tag, go-yaml v2 for text.
         Some("!") if given.plain && schema != Schema::GoYaml2 => own(plain(schema, text)?),
+        Some("!!value") if schema == Schema::Ansible11 => Err(unknown("!!value")),
         None | Some("!" | "!!str" | "!!merge" | "!!value") => own(string()),
+        Some("!!int") if schema == Schema::Ansible11 => {
+            python_tagged_int(text).map_or_else(|| Err(bad(text, "integer")), own)
+        }
+        Some("!!float") if schema == Schema::Ansible11 => {
+            python_tagged_float(text).map_or_else(|| Err(bad(text, "decimal number")), own)
+        }
         Some(tag) => {
             let wanted = match tag {
                 "!!null" => return own(Value::Null),
@@ -43,6 +50,14 @@ pub(super) fn scalar(schema: Schema, given: &Given<'_>) -> Result<Resolved, Faul
                     let tag = matches!(value, Value::String(_)).then(|| tag.to_owned());
                     return Ok(Resolved { value, tag });
                 }
+                "!vault" | "!vault-encrypted" | "!!binary" => {
+                    return Ok(Resolved {
+                        value: string(),
+                        tag: Some(tag.to_owned()),
+                    });
+                }
+                // Neither does Ansible read them: who would know what is meant?
+                _ if schema == Schema::Ansible11 => return Err(unknown(tag)),
                 _ => {
                     return Ok(Resolved {
                         value: string(),
@@ -83,8 +98,63 @@ fn plain(schema: Schema, text: &str) -> Result<Value, Fault> {
     }
 }
 
+fn unknown(tag: &str) -> Fault {
+    Fault::UnknownTag(tag.to_owned())
+}
+
+fn bad(text: &str, wanted: &'static str) -> Fault {
+    Fault::BadScalar {
+        text: text.to_owned(),
+        wanted,
+    }
+}
+
+/// True for the tags of lists and mappings that Ansible's reader knows.
+pub(super) fn fits_python(tag: &str, list: bool) -> bool {
+    match tag {
+        "!" | "!unsafe" | "!vault" | "!vault-encrypted" => true,
+        "!!seq" | "!!omap" | "!!pairs" => list,
+        "!!map" | "!!set" => !list,
+        _ => false,
+    }
+}
+
+/// `!!int` before any text that Python's `int` takes.
+fn python_tagged_int(text: &str) -> Option<Value> {
+    let clean: String = text.trim().chars().filter(|c| *c != '_').collect();
+    let body = unsigned(&clean);
+    let octal = body.strip_prefix("0o").or_else(|| body.strip_prefix("0O"));
+    let (body, form) = match octal {
+        Some(digits) => (format!("0{digits}"), IntForm::Radix(8, 1)),
+        None => (body.to_owned(), python_int_form(body)?),
+    };
+    let sign = if clean.starts_with('-') { "-" } else { "" };
+    python_int(&format!("{sign}{body}"), form)
+}
+
+/// `!!float` before any text that Python's `float` takes.
+fn python_tagged_float(text: &str) -> Option<Value> {
+    if let Some(value) = python_float(text) {
+        return Some(Value::Float(value));
+    }
+    if let Some(form) = python_int_form(text) {
+        return match python_int(text, form)? {
+            // Python's `float` knows no octal numbers and no other forms.
+            Value::Int(i) if matches!(form, IntForm::Decimal | IntForm::Sexagesimal) => {
+                Some(Value::Float(i as f64))
+            }
+            Value::Float(x) => Some(Value::Float(x)),
+            _ => text.parse().ok().map(Value::Float),
+        };
+    }
+    let clean: String = text.trim().chars().filter(|c| *c != '_').collect();
+    clean.parse().ok().map(Value::Float)
+}
+
 fn python(text: &str) -> Result<Value, Fault> {
     match text {
+        // Of the type `!!value`, which nothing reads.
+        "=" => return Err(bad(text, "value: quote it")),
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
         "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
             return Ok(Value::Bool(true));
@@ -94,15 +164,11 @@ fn python(text: &str) -> Result<Value, Fault> {
         }
         _ => {}
     }
-    let bad = |wanted| Fault::BadScalar {
-        text: text.to_owned(),
-        wanted,
-    };
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return Ok(Value::String(text.to_owned()));
     }
     if let Some(form) = python_int_form(text) {
-        return python_int(text, form).ok_or_else(|| bad("integer"));
+        return python_int(text, form).ok_or_else(|| bad(text, "integer"));
     }
     if let Some(value) = python_float(text) {
         return Ok(Value::Float(value));
@@ -110,7 +176,7 @@ fn python(text: &str) -> Result<Value, Fault> {
     if let Some(found) = timestamp(text) {
         return match found.valid() {
             true => Ok(Value::Timestamp(found.iso())),
-            false => Err(bad("date")),
+            false => Err(bad(text, "date")),
         };
     }
     Ok(Value::String(text.to_owned()))

@@ -362,3 +362,70 @@ fn unsafe_values_and_sets_are_ansibles() {
         ]
     );
 }
+
+#[test]
+fn tags_as_ansible_takes_them() {
+    // Each answer is that of ansible-core 2.19.14.
+    let value = |text: &str| match parse_one("t.yml", text, Schema::Ansible11) {
+        Ok((node, _)) => match node.find_tag() {
+            Some((tag, _)) => format!("{tag} {}", node.scalar_text().unwrap_or_default()),
+            None => node.to_json("t.yml").unwrap().to_string(),
+        },
+        Err(e) => format!("error: {}", e.fault),
+    };
+    for (text, want) in [
+        ("!<!vault> x", "!vault x"),
+        ("!<tag:yaml.org,2002:str> 5", r#""5""#),
+        ("!!omap [a: 1, b: 2]", r#"[["a",1],["b",2]]"#),
+        ("!!pairs [a: 1, a: 2]", r#"[["a",1],["a",2]]"#),
+        ("!!set {b, a}", r#"["b","a"]"#),
+        ("!!int 0o7", "7"),
+        ("!!int -0x1f", "-31"),
+        ("!!int ' 1_5 '", "15"),
+        ("!!int 1:30", "90"),
+        ("!!float 5", "5.0"),
+        ("!!float 1e3", "1000.0"),
+        ("!!float ' 1.5'", "1.5"),
+        ("{'=': 1, '<<': 2}", r#"{"=":1,"<<":2}"#),
+        ("!foo bar", "error: the tag !foo is not supported here"),
+        ("!foo [bar]", "error: the tag !foo is not supported here"),
+        ("!!foo 5", "error: the tag !!foo is not supported here"),
+        (
+            "!!python/object:x.y {}",
+            "error: the tag !!python/object:x.y is not supported here",
+        ),
+        ("!!str {a: 1}", "error: the tag !!str is not supported here"),
+        ("!!seq x", "error: the tag !!seq is not supported here"),
+        ("!!seq {a: 1}", "error: the tag !!seq is not supported here"),
+        ("!!map []", "error: the tag !!map is not supported here"),
+        ("!!omap {}", "error: the tag !!omap is not supported here"),
+        (
+            "!!omap [a]",
+            "error: a list of pairs needs mappings with one pair each, not text",
+        ),
+        (
+            "!!omap [{a: 1, b: 2}]",
+            "error: a list of pairs needs mappings with one pair each, not a mapping",
+        ),
+        ("!!int x", "error: `x` is not a valid integer"),
+        ("!!float x", "error: `x` is not a valid decimal number"),
+        ("!!value =", "error: the tag !!value is not supported here"),
+        ("a: =", "error: `=` is not a valid value: quote it"),
+        ("a: <<", "error: `<<` is not a valid value: quote it"),
+        ("[<<]", "error: `<<` is not a valid value: quote it"),
+    ] {
+        assert_eq!(value(text), want, "{text}");
+    }
+    // Others read on: their users decide.
+    let (node, _) = parse_one("t.yml", "!foo bar", Schema::GoYaml2).unwrap();
+    assert_eq!(node.tag.as_deref(), Some("!foo"));
+}
+
+#[test]
+fn sops_merges_nothing() {
+    let (node, _) = parse_one("t.yml", "a: {<<: {b: 1}, c: <<}", Schema::GoYaml3).unwrap();
+    assert_eq!(
+        node.to_json("t.yml").unwrap().to_string(),
+        r#"{"a":{"<<":{"b":1},"c":"<<"}}"#
+    );
+}

@@ -317,20 +317,21 @@ impl<'a> Reader<'a> {
     }
 
     fn precedence(&mut self, names: &Names) -> Option<Setting<Vec<Layer>>> {
-        let raw = self.raw(names)?;
         let list = self.list(names)?;
-        let layers: Option<Vec<Layer>> = list
-            .value
-            .iter()
-            .map(|name| Layer::from_name(name))
-            .collect();
-        match layers {
-            Some(value) => Some(Setting {
-                value,
-                place: list.place,
-            }),
-            None => self.fault(&raw, "a list of Ansible's names of precedence"),
+        let mut value = Vec::with_capacity(list.value.len());
+        for name in &list.value {
+            match Layer::from_name(name) {
+                Some(layer) => value.push(layer),
+                None => self.warnings.push(format!(
+                    "{}: `{name}` is none of Ansible's names of precedence, and is ignored",
+                    list.place
+                )),
+            }
         }
+        Some(Setting {
+            value,
+            place: list.place,
+        })
     }
 }
 

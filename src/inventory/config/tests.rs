@@ -252,3 +252,16 @@ proptest::proptest! {
         drop(parser::parse(&text));
     }
 }
+
+#[test]
+fn an_unknown_name_of_precedence_is_ignored_with_a_remark() {
+    let config = read("[defaults]\nprecedence = bogus, groups_inventory\n", &[]);
+    assert_eq!(
+        told(config.precedence.as_ref()),
+        "[GroupsInventory] ansible.cfg:2"
+    );
+    assert_eq!(
+        config.warnings,
+        ["ansible.cfg:2: `bogus` is none of Ansible's names of precedence, and is ignored"]
+    );
+}

@@ -6,6 +6,7 @@
 mod comments;
 mod dotenv;
 mod identities;
+mod merge;
 mod metadata;
 mod scalar;
 mod tree;
@@ -92,6 +93,9 @@ impl Sops {
         }
         let mut node = documents.pop().unwrap_or_else(Node::null);
         retype(&mut node, format);
+        if format == Format::Yaml {
+            node = merge::merged(node)?;
+        }
         Ok(node.seal())
     }
 
@@ -103,6 +107,11 @@ impl Sops {
         as_json: bool,
     ) -> Result<Zeroizing<String>, KeyError> {
         let format = Format::of(name);
+        // The columns of the first line are those behind a byte order mark.
+        let text = match format {
+            Format::Yaml => text.strip_prefix('\u{feff}').unwrap_or(text),
+            _ => text,
+        };
         let opened = self.open(format, name, text)?;
         let first = opened.clear.documents.first();
         match (format, as_json) {

@@ -67,6 +67,7 @@ fn what_sops_prints_byte_for_byte() {
         (f, &key1, "documents", "yaml"),
         (f, &key1, "by-comment", "yaml"),
         (f, &key1, "comments", "yaml"),
+        (f, &key1, "merge", "yaml"),
         (f, &key1, "binary", "txt"),
     ] {
         let clear = view(keys, folder, &format!("{name}.enc.{ending}"), false);
@@ -495,4 +496,27 @@ proptest! {
             prop_assert_eq!(got.as_str(), Some(want.as_str()), "{}", clear.expose_str().unwrap());
         }
     }
+}
+
+#[test]
+fn merge_keys_are_merged_for_ansible_after_they_are_opened() {
+    let name = "merge.enc.yaml";
+    let node = key1().open_sops(name, &text(&fixtures(), name)).unwrap();
+    // As PyYAML reads what `sops decrypt` prints.
+    assert_eq!(
+        node.to_json(name).unwrap().to_string(),
+        r#"{"base":{"user":"app","password":"from base"},"first":{"user":"app","password":"own"},"second":{"user":"one","more":5}}"#
+    );
+}
+
+#[test]
+fn a_mark_at_the_beginning_shifts_nothing() {
+    let (keys, name) = (key1(), "comments.enc.yaml");
+    let plain = text(&fixtures(), name);
+    let marked = keys.view_sops(name, &format!("\u{feff}{plain}"), false);
+    let marked = marked.map_err(|e| e.what).unwrap();
+    assert_eq!(
+        marked.expose_str(),
+        Some(text(&fixtures(), "comments.dec.yaml").as_str())
+    );
 }
