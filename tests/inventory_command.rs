@@ -290,10 +290,27 @@ fn files_of_the_current_folder_count_as_for_ansible_inventory_and_are_told_of() 
         ("playbooks/group_vars/db.yml", "from: playbooks\n"),
     ];
     // The remarks tell that a run would read it otherwise.
-    insta::assert_snapshot!(show(&files, &["-i", "site/hosts.ini", "--explain", "from"]), @"");
+    insta::assert_snapshot!(show(&files, &["-i", "site/hosts.ini", "--explain", "from"]), @r#"
+    node9: from = "current"
+        host_vars/node9.yml:1: host_vars of the host
+    warning: group_vars is read as ansible-inventory reads it, because it is in the current folder: a run reads it only with --playbook-dir .
+    warning: host_vars is read as ansible-inventory reads it, because it is in the current folder: a run reads it only with --playbook-dir .
+    warning: playbooks/group_vars is not read: it belongs to playbooks of that folder; --playbook-dir playbooks reads it
+    "#);
     insta::assert_snapshot!(
-        show(&files, &["-i", "site/hosts.ini", "--explain", "from", "--playbook-dir", "playbooks"]), @""
+        show(&files, &["-i", "site/hosts.ini", "--explain", "from", "--playbook-dir", "playbooks"]), @r#"
+    node9: from = "playbooks"
+        playbooks/group_vars/db.yml:1: group_vars of the group db
+    "#
     );
     // Beside the source already: the same file once.
-    insta::assert_snapshot!(show(&files, &["--explain", "level", "--limit", "node1"]), @"");
+    insta::assert_snapshot!(show(&files, &["--explain", "level", "--limit", "node1"]), @r#"
+    node1: level = "host"
+        hosts.ini:2: variable of the host in the inventory
+      lost: "all"
+        group_vars/all.yml:1: group_vars of the group all
+      lost: "group"
+        hosts.ini:6: `vars` of the group db in the inventory
+    warning: playbooks/group_vars is not read: it belongs to playbooks of that folder; --playbook-dir playbooks reads it
+    "#);
 }

@@ -109,7 +109,7 @@ fn ini_is_read_as_ansible_reads_it() {
 #[test]
 fn a_heading_with_a_colon_has_a_word_behind_it() {
     let dir = tree(&[("hosts", "[a:]\nh1\n")]);
-    insta::assert_snapshot!(told(&request(&dir, &["hosts"])), @"");
+    insta::assert_snapshot!(told(&request(&dir, &["hosts"])), @"hosts:1: `[a:]` is no heading: write [group], [group:vars] or [group:children] without blanks");
 }
 
 #[test]

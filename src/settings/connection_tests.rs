@@ -75,8 +75,7 @@ fn credentials_are_checked_without_ever_being_shown() {
     group_vars/pg.yml:8: monopg_credentials: this cannot be decrypted (host node1): this is not a header of Ansible Vault
       hint: the first line is $ANSIBLE_VAULT;1.1;AES256, or $ANSIBLE_VAULT;1.2;AES256;LABEL
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: `monopg_credentials.postgres-password`: the tag !other is not known here (host node1)
-      hint: remove it
+    group_vars/pg.yml:8:41: the tag !other is not supported here (host node1)
     "#);
     let unsafe_text = world(&[("monopg_credentials", "{postgres-password: !unsafe '{{x}}'}")]);
     assert!(unsafe_text.host().spec.credentials["postgres-password"].same_as(b"{{x}}"));

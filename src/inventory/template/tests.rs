@@ -65,7 +65,7 @@ fn what_is_wrong_is_told_with_file_line_and_variable() {
          filter: '{{ 1 | frobnicate }}'\n\
          statement: '{% include \"x\" %}'\n\
          syntax: '{{ 1'\n\
-         other: !other x\n\
+         other: unused\n\
          dir: '{{ playbook_dir }}/x'\n\
          file: '{{ lookup(\"file\", \"x\") }}'\n\
          masked: '{{ \"{\" | from_json }}'\n\
@@ -83,7 +83,6 @@ fn what_is_wrong_is_told_with_file_line_and_variable() {
         "filter",
         "statement",
         "syntax",
-        "other",
         "dir",
         "file",
         "masked",
@@ -104,7 +103,6 @@ fn what_is_wrong_is_told_with_file_line_and_variable() {
     filter => group_vars/all.yml:13: filter: the filter `frobnicate` is not supported (hint: docs/templates.md lists what is; or write the value itself, or give it with -e)
     statement => group_vars/all.yml:14: statement: the statement `include` is not supported in templates (hint: docs/templates.md lists what is; or write the value itself, or give it with -e)
     syntax => group_vars/all.yml:15: syntax: the template is not valid: unexpected end of input, expected end of variable block
-    other => group_vars/all.yml:16: other: the tag !other is not known here (hint: remove it)
     dir => group_vars/all.yml:17: dir: `playbook_dir` is known only with --playbook-dir
     file => group_vars/all.yml:18: file: the template cannot be rendered: a relative path in `lookup('file', …)` starts from the playbook's folder: name it with --playbook-dir, or make the path absolute
     masked => group_vars/all.yml:19: masked: the template cannot be rendered: the value is not JSON (line 1, column 1)

@@ -51,8 +51,6 @@ pub(super) fn to_yaml(value: &Value, place: Place) -> String {
         return plain(value);
     };
     match style(text) {
-        // Only a key was ever meant by it.
-        Style::Double if text == "<<" => "!!merge <<".to_owned(),
         Style::Plain => text.clone(),
         Style::Single => format!("'{}'", text.replace('\'', "''")),
         Style::Double => double_quoted(text),

@@ -148,7 +148,11 @@ fn block(node: &Node, column: usize, out: &mut String) {
             for (key, value) in mapping.iter() {
                 pad(out);
                 let key = Value::String(key.key_text());
-                *out += &to_yaml(&key, Place::of_key(column));
+                // go-yaml's own word for a merge: quoted, the key would be text.
+                match &key {
+                    Value::String(text) if text == "<<" => *out += "!!merge <<",
+                    _ => *out += &to_yaml(&key, Place::of_key(column)),
+                }
                 out.push(':');
                 let place = Place::of_key(column);
                 if is_filled(value) {
