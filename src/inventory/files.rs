@@ -104,7 +104,8 @@ pub(super) fn document(
     let parsed = parse(name, content);
     let (node, warnings) = match parsed {
         Err(mut error) if content.sealed => {
-            if let Fault::BadScalar { text, .. } = &mut error.fault {
+            // A password that begins with `!` and is not quoted is a tag.
+            if let Fault::BadScalar { text, .. } | Fault::UnknownTag(text) = &mut error.fault {
                 MASK.clone_into(text);
             }
             return Err(error.into());

@@ -177,14 +177,12 @@ fn one(graph: &Graph, pattern: &str) -> Result<Option<Vec<usize>>, InventoryErro
         .collect();
     let mut hosts = Vec::new();
     for group in &groups {
-        // What stands in no other group is below `all` too.
-        match *group {
-            ALL => hosts.extend(0..graph.hosts.len()),
-            group => {
-                let mut seen = HashSet::new();
-                let members = graph.members(group).into_iter();
-                hosts.extend(members.filter(|h| seen.insert(*h)));
-            }
+        let mut seen = HashSet::new();
+        let members = graph.members(*group).into_iter();
+        hosts.extend(members.filter(|h| seen.insert(*h)));
+        if *group == ALL {
+            // What stands in no other group is below `all` too.
+            hosts.extend((0..graph.hosts.len()).filter(|h| seen.insert(*h)));
         }
     }
     if groups.is_empty() || name.starts_with('~') || name.contains(['.', '?', '*', '[']) {

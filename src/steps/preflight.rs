@@ -282,9 +282,10 @@ impl Preflight {
         }
         let facts = Facts::of(answers, storage::PATH)?;
         let parent = facts.get("parent").unwrap_or("/");
-        let (Some(block), Some(free), Some(blocks)) = (
+        let (Some(block), Some(free), Some(unused), Some(blocks)) = (
             facts.number("block"),
             facts.number("free"),
+            facts.number("unused"),
             facts.number("blocks"),
         ) else {
             let what = format!("the free space under {parent} cannot be read");
@@ -296,7 +297,9 @@ impl Preflight {
             );
             return Ok(());
         };
-        let (free, total) = (free.saturating_mul(block), blocks.saturating_mul(block));
+        // As `df` reckons: what is kept back for root is neither free nor used, PostgreSQL never gets it.
+        let fillable = blocks.saturating_sub(unused).saturating_add(free);
+        let (free, total) = (free.saturating_mul(block), fillable.saturating_mul(block));
         let wanted = self.spec.volume_size.bytes;
         let gib = |n: u64| format!("{:.1} GiB", n as f64 / (1u64 << 30) as f64);
         if volume::claim(answers, &self.spec)?.is_none() {

@@ -31,6 +31,33 @@ fn space_before_there_is_a_volume() {
     );
 }
 
+/// ext4 keeps 5 % back for root, some much more: the share that counts is that of what PostgreSQL may fill.
+#[test]
+fn what_is_kept_for_root_counts_neither_as_free_nor_as_used() {
+    // 252 blocks, 65 of them used, 160 kept for root: 27 are free of the 92 that others may use.
+    let kept = |free: u64, unused: u64| {
+        let text = disk(free, 252)
+            .replace("block=1\n", &format!("block={GIB}\n"))
+            .replace(&format!("unused={free}"), &format!("unused={unused}"));
+        format!("{text}\nentry=pvc-c1_data_data-postgresql-0")
+    };
+    for (free, unused, refused) in [(27, 187, false), (22, 182, false), (7, 167, true)] {
+        let want: &[&str] = if refused {
+            &["32 preflight.space"]
+        } else {
+            &[]
+        };
+        let given = installed(0, 0).shell(storage::PATH, kept(free, unused));
+        assert_eq!(ids(&given.shell(USED, "8388608 /x")), want, "{free}");
+    }
+    let given = installed(0, 0).shell(storage::PATH, kept(7, 167));
+    assert_snapshot!(given.judged(&step()), @r#"
+    refused
+    32 preflight.space: 7.0 GiB of 92.0 GiB are free under /srv/k3s-storage: the database is about to fill its disk
+      hint: free space or enlarge the disk; nothing is changed on a disk with less than 10 % or 1 GiB free
+    "#);
+}
+
 #[test]
 fn space_that_cannot_be_read_is_not_enough() {
     let unread = disk(8 * GIB, 1000 * GIB).replace("free=", "x=");

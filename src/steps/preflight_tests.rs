@@ -33,7 +33,7 @@ fn node() -> Value {
 fn disk(free: u64, total: u64) -> String {
     format!(
         "type=directory\nmode=700\nowner=0:0\nparent=/srv/k3s-storage\nreal=/srv/k3s-storage\n\
-         block=1\nfree={free}\nblocks={total}\ninodes_free=100000\ninodes=200000"
+         block=1\nfree={free}\nunused={free}\nblocks={total}\ninodes_free=100000\ninodes=200000"
     )
 }
 

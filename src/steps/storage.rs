@@ -79,6 +79,7 @@ echo "parent=$q"; echo "real=$(readlink -f -- "$p")"
 [ -w "$q" ] || echo readonly=yes
 stat -f -c 'block=%S
 free=%a
+unused=%f
 blocks=%b
 inodes_free=%d
 inodes=%c' -- "$q"

@@ -359,7 +359,7 @@ fn the_question_about_the_path_runs() {
             ["pvc-1_data_data-postgresql-0", "two words"]
         );
         assert_eq!(there.get("parent"), path.to_str());
-        for number in ["block", "free", "blocks"] {
+        for number in ["block", "free", "unused", "blocks"] {
             assert!(there.number(number).is_some_and(|n| n > 0), "{number}");
         }
         assert_eq!(there.get("blocked"), None);

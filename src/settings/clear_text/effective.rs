@@ -55,6 +55,46 @@ pub(in crate::settings) fn refused(
         .collect()
 }
 
+/// The values in clear that a host's secrets are, through templates that are nothing but a variable,
+/// with filters or without. Without keys nobody knows what an encrypted file adds to other templates.
+pub(super) fn followed(vars: &Vars) -> BTreeSet<(Place, String)> {
+    let mut found = BTreeSet::new();
+    for (name, var) in vars.iter().filter(|(name, _)| is_declared(name)) {
+        follow(vars, name, var, 0, &mut found);
+    }
+    found
+}
+
+fn follow(
+    vars: &Vars,
+    name: &str,
+    var: &Var,
+    depth: usize,
+    found: &mut BTreeSet<(Place, String)>,
+) {
+    if var.rule == Rule::Extra || depth >= MAX_DEPTH {
+        return;
+    }
+    leaves(&var.node, &mut vec![name.to_owned()], &mut |path, leaf| {
+        if judge(leaf, Meaning::Nothing, true).is_some() {
+            found.insert((var.place.at(leaf.mark), path.join(".")));
+        }
+        let next = leaf.as_str().and_then(only_variable);
+        if let Some((name, var)) = next.and_then(|name| vars.get_key_value(name)) {
+            follow(vars, name, var, depth + 1, found);
+        }
+    });
+}
+
+/// The variable of a template that is nothing else.
+fn only_variable(text: &str) -> Option<&str> {
+    static ALONE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r"^\s*\{\{-?\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\|[^{}]*)?\}\}\s*$").ok()
+    });
+    let name = ALONE.as_ref()?.captures(text)?.get(1)?;
+    Some(name.as_str())
+}
+
 /// Calls for every value that is not a collection.
 fn leaves(node: &Node, path: &mut Vec<String>, act: &mut impl FnMut(&[String], &Node)) {
     if is_encrypted(node) {

@@ -77,10 +77,12 @@ pub fn check(options: &Options) -> Result<Checked, SettingsErrors> {
     let mut look = Look::default();
     let mut values_files = BTreeMap::new();
     let mut faults = Vec::new();
+    let mut followed = BTreeSet::new();
     for host in &hosts {
         match inventory.vars(host) {
             Ok(vars) => {
                 look.allow(&vars);
+                followed.extend(effective::followed(&vars));
                 let base = inventory.inventory_dir(host);
                 let base = base.map_or_else(|| options.cwd.clone(), PathBuf::from);
                 name_values_files(&vars, &base, &options, &mut values_files);
@@ -94,6 +96,13 @@ pub fn check(options: &Options) -> Result<Checked, SettingsErrors> {
     for (name, var) in inventory.written() {
         look.variable(name, var, &mut checked);
     }
+    let followed = followed.into_iter();
+    let meant = followed.filter(|(_, subject)| !look.allowed.contains(subject));
+    checked.findings.extend(meant.map(|(place, subject)| Finding {
+        place,
+        subject,
+        rule: Rule::Declared,
+    }));
     for (path, place) in values_files {
         look.values_file(path, &place, &options, &mut checked);
     }
@@ -101,7 +110,10 @@ pub fn check(options: &Options) -> Result<Checked, SettingsErrors> {
     let mut seen = BTreeSet::new();
     checked.warnings.retain(|w| seen.insert(w.clone()));
     checked.findings.sort();
-    checked.findings.dedup();
+    // Of several reasons for one value the first is the best.
+    checked
+        .findings
+        .dedup_by(|later, first| (&later.place, &later.subject) == (&first.place, &first.subject));
     Ok(checked)
 }
 

@@ -67,7 +67,7 @@ const OF_KEY: [&str; 8] = [
     "master",
 ];
 /// Last words of names whose value says something about a credential and is none.
-const ABOUT: [&str; 46] = [
+const ABOUT: [&str; 50] = [
     "file",
     "files",
     "path",
@@ -114,6 +114,10 @@ const ABOUT: [&str; 46] = [
     "namespace",
     "store",
     "mount",
+    "authentication",
+    "backend",
+    "provider",
+    "class",
 ];
 
 /// The words of a name: `dbPassword`, `db-password` and `DB_PASSWORD` are the same.
@@ -164,6 +168,8 @@ pub(super) fn meaning(name: &str) -> Meaning {
         return Meaning::Reference;
     }
     let credential = words.iter().any(|word| CREDENTIAL.contains(word))
+        // PGPASSWORD, dbpassword.
+        || words.iter().any(|word| word.ends_with("password") || word.ends_with("passwd"))
         || ["pass", "pw"].contains(last)
         || key_of.is_some_and(|of| OF_KEY.contains(&of));
     match credential {

@@ -187,3 +187,22 @@ fn templates_are_followed_to_what_they_are_made_of() {
         .collect();
     insta::assert_snapshot!(told.join("\n"), @"group_vars/all.yml:2: c: is a secret and stands in clear in a file that git keeps");
 }
+
+#[test]
+fn what_a_secret_is_made_of_is_found_in_the_variable_that_holds_it() {
+    let w = world(&[("monopg_credentials", "{postgres-password: \"{{ db_admin | trim }}\"}")]);
+    w.file(
+        "group_vars/all.yml",
+        "db_admin: \"{{ levels.admin }}\"\nansible_become_password: '{{ first }}'\nfirst: '{{- second }}'\nsecond: hunter2\nansible_password: '{{ pool[env] }}'\nenv: prod\nPGPASSWORD: abc\nPasswordAuthentication: 'no'\nsecret_backend: vault\nloop: '{{ loop }}'\nansible_ssh_pass: '{{ loop }}'\n",
+    );
+    // `env` only says which entry of an encrypted file is taken.
+    insta::assert_snapshot!(findings(&w), @"
+    group_vars/all.yml:4 second declared
+    group_vars/all.yml:7 PGPASSWORD name
+    ");
+    w.file(
+        "host_vars/node1.yml",
+        "db_admin: hunter2\nmonopg_clear_text_allowed: [second, PGPASSWORD]\n",
+    );
+    insta::assert_snapshot!(findings(&w), @"host_vars/node1.yml:1 db_admin declared");
+}
