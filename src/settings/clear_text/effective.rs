@@ -65,13 +65,7 @@ pub(super) fn followed(vars: &Vars) -> BTreeSet<(Place, String)> {
     found
 }
 
-fn follow(
-    vars: &Vars,
-    name: &str,
-    var: &Var,
-    depth: usize,
-    found: &mut BTreeSet<(Place, String)>,
-) {
+fn follow(vars: &Vars, name: &str, var: &Var, depth: usize, found: &mut BTreeSet<(Place, String)>) {
     if var.rule == Rule::Extra || depth >= MAX_DEPTH {
         return;
     }

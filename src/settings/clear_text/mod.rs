@@ -97,12 +97,14 @@ pub fn check(options: &Options) -> Result<Checked, SettingsErrors> {
         look.variable(name, var, &mut checked);
     }
     let followed = followed.into_iter();
-    let meant = followed.filter(|(_, subject)| !look.allowed.contains(subject));
-    checked.findings.extend(meant.map(|(place, subject)| Finding {
-        place,
-        subject,
-        rule: Rule::Declared,
-    }));
+    let meant = followed.filter(|(_, subject)| !look.is_allowed(subject));
+    checked
+        .findings
+        .extend(meant.map(|(place, subject)| Finding {
+            place,
+            subject,
+            rule: Rule::Declared,
+        }));
     for (path, place) in values_files {
         look.values_file(path, &place, &options, &mut checked);
     }
@@ -166,6 +168,14 @@ impl Look {
         let items = vars.get(ALLOWED).and_then(|var| var.node.as_sequence());
         let texts = items.unwrap_or_default().iter().filter_map(Node::as_str);
         self.allowed.extend(texts.map(str::to_owned));
+    }
+
+    /// Whether this value, or what it is a part of, is allowed by its name.
+    fn is_allowed(&self, subject: &str) -> bool {
+        let wholes = subject.match_indices('.').map(|(dot, _)| &subject[..dot]);
+        wholes
+            .chain([subject])
+            .any(|name| self.allowed.contains(name))
     }
 
     fn variable(&mut self, name: &str, var: &Var, checked: &mut Checked) {

@@ -190,7 +190,10 @@ fn templates_are_followed_to_what_they_are_made_of() {
 
 #[test]
 fn what_a_secret_is_made_of_is_found_in_the_variable_that_holds_it() {
-    let w = world(&[("monopg_credentials", "{postgres-password: \"{{ db_admin | trim }}\"}")]);
+    let w = world(&[(
+        "monopg_credentials",
+        "{postgres-password: \"{{ db_admin | trim }}\"}",
+    )]);
     w.file(
         "group_vars/all.yml",
         "db_admin: \"{{ levels.admin }}\"\nansible_become_password: '{{ first }}'\nfirst: '{{- second }}'\nsecond: hunter2\nansible_password: '{{ pool[env] }}'\nenv: prod\nPGPASSWORD: abc\nPasswordAuthentication: 'no'\nsecret_backend: vault\nloop: '{{ loop }}'\nansible_ssh_pass: '{{ loop }}'\n",
