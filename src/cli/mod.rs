@@ -11,6 +11,7 @@ mod password;
 mod reference;
 mod status;
 pub mod stop;
+mod terminal;
 mod usage;
 pub mod wire;
 
@@ -101,11 +102,18 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
         Ok(password) => password,
         Err(problem) => return reporter.finish(problem.exit, vec![problem]),
     };
-    reporter.learn(Masker::new(&become_password));
+    let key_passphrase = match password::key_passphrase(&hosts) {
+        Ok(passphrase) => passphrase,
+        Err(problem) => return reporter.finish(problem.exit, vec![problem]),
+    };
+    reporter.learn(Masker::new(become_password.iter().chain(&key_passphrase)));
     let stop = Stop::default();
+    let person = terminal::person(hosts.no_input, &reporter, &stop);
     let session = Session {
         hosts,
         become_password,
+        key_passphrase,
+        person,
         reporter: reporter.clone(),
         stop: stop.clone(),
     };

@@ -17,6 +17,7 @@ use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
 use crate::host::channel::Channel;
+use crate::host::person::Person;
 use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
 use crate::settings::{self, HostSettings, Spec};
@@ -51,6 +52,10 @@ pub struct Session {
     pub hosts: HostArgs,
     /// sudo's password from `-K` or a file; a variable of the inventory wins, as Ansible has it.
     pub become_password: Option<Secret>,
+    /// The private key's passphrase from a file; a variable wins here too.
+    pub key_passphrase: Option<Secret>,
+    /// Who is asked about host keys and passphrases, if somebody can be.
+    pub person: Arc<Person>,
     /// Takes the events (`engine::event::Sink`); tell it every secret with [`Reporter::learn`]
     /// before anything that may hold one.
     pub reporter: Arc<Reporter>,
@@ -76,14 +81,16 @@ pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<
             let steps = steps::all(&host.spec, &cache, options.deep);
             let emitter = run.emitter.host(&host.name);
             async move {
-                let mut result = match Channel::open(&host.name, &host.connection).await {
-                    Ok(channel) => {
-                        engine::run::converge(&channel, &steps, &engine, &emitter)
-                            .await
-                            .0
-                    }
-                    Err(error) => engine::run::failure(&error),
-                };
+                let mut result =
+                    match Channel::open_asking(&host.name, &host.connection, &session.person).await
+                    {
+                        Ok(channel) => {
+                            engine::run::converge(&channel, &steps, &engine, &emitter)
+                                .await
+                                .0
+                        }
+                        Err(error) => engine::run::failure(&error),
+                    };
                 result.facts = Some(facts(&host.spec));
                 result
             }
@@ -104,7 +111,7 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
             let emitter = run.emitter.host(&host.name);
             async move {
                 let mut result = HostResult::default();
-                match Channel::open(&host.name, &host.connection).await {
+                match Channel::open_asking(&host.name, &host.connection, &session.person).await {
                     Ok(channel) => match super::status::read(&channel, &host.spec).await {
                         Ok(status) => emitter.emit(Kind::HostStatus { status }),
                         Err(problem) => result = engine::run::failed(vec![problem]),
@@ -157,6 +164,7 @@ impl Run {
         options.user = args.user.clone();
         options.become_root = args.become_root;
         options.become_password = session.become_password.clone();
+        options.key_passphrase = session.key_passphrase.clone();
         options.private_key = args.private_key.clone();
         options.timeout = args.timeout.map(Duration::from_secs);
         let resolved = settings::resolve(&options).map_err(|errors| {
@@ -171,7 +179,8 @@ impl Run {
                 .hosts
                 .iter()
                 .flat_map(secrets)
-                .chain(&session.become_password),
+                .chain(&session.become_password)
+                .chain(&session.key_passphrase),
         );
         session.reporter.learn(masker.clone());
         let sink: Arc<dyn Sink> = session.reporter.clone();
@@ -248,6 +257,7 @@ fn secrets(host: &HostSettings) -> impl Iterator<Item = &Secret> {
         .credentials
         .values()
         .chain(&connection.password)
+        .chain(&connection.key_passphrase)
         .chain(&connection.become_root.password)
 }
 

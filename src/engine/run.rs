@@ -91,7 +91,10 @@ pub fn host_problem(error: &HostError) -> Problem {
         HostError::HostKey { hints, .. } | HostError::Privilege { hints, .. } => {
             problem.hints.extend(hints.iter().cloned())
         }
-        HostError::Authentication { tried, .. } => problem.causes.extend(tried.iter().cloned()),
+        HostError::Authentication { tried, hints, .. } => {
+            problem.causes.extend(tried.iter().cloned());
+            problem.hints.extend(hints.iter().cloned());
+        }
         HostError::Lost { tail, .. } | HostError::Failed { tail, .. } => {
             let lines: Vec<&str> = tail.lines().filter(|l| !l.trim().is_empty()).collect();
             problem.causes.extend(

@@ -8,6 +8,7 @@ pub mod known_hosts;
 pub mod local;
 pub mod marker;
 pub mod open;
+pub mod person;
 pub mod process;
 pub mod ssh;
 pub mod sudo;
@@ -142,6 +143,8 @@ pub enum HostError {
         address: String,
         /// Each identity that was tried or skipped, and why.
         tried: Vec<String>,
+        /// What to do.
+        hints: Vec<String>,
     },
     /// The SSH protocol broke.
     #[error("the SSH connection to {address} failed")]

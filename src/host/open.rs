@@ -4,10 +4,12 @@
 //! script and must not know how they came about.
 
 use std::io::Cursor;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
+use super::person::Person;
 use super::process::{End, Process};
 use super::transport::Transport;
 use super::{HostError, local, marker, ssh, sudo};
@@ -25,11 +27,23 @@ pub async fn open(
     script: &str,
     args: &[&str],
 ) -> Result<Transport, HostError> {
+    let nobody = Person::nobody("nobody can be asked");
+    open_asking(name, connection, &nobody, script, args).await
+}
+
+/// As [`open`], with a person who may be asked about the host key and for passphrases.
+pub async fn open_asking(
+    name: &str,
+    connection: &Connection,
+    person: &Arc<Person>,
+    script: &str,
+    args: &[&str],
+) -> Result<Transport, HostError> {
     let nonce = super::channel::nonce()?;
     let script = with_args(script, args);
     let session = match connection.via {
         Via::Local => None,
-        Via::Ssh => Some(ssh::connect(name, connection).await?),
+        Via::Ssh => Some(ssh::connect_asking(name, connection, person).await?),
     };
     let login = match &session {
         Some(session) => session.user().to_owned(),

@@ -8,8 +8,14 @@
 
 mod auth;
 mod hostkey;
+mod hostkey_words;
+mod identity;
 mod options;
+mod order;
+mod password;
+mod pem;
 mod pump;
+mod signer;
 mod stream;
 
 use std::borrow::Cow;
@@ -22,9 +28,11 @@ use russh::compression;
 
 use self::auth::Denied;
 use self::hostkey::{Reason, Stop, Trust};
+use self::identity::Unlock;
 pub use self::options::{Options, Strict, local_user};
 use self::stream::Prompt;
 use super::HostError;
+use super::person::{Asker, Person};
 use super::process::{End, Process};
 use super::transport::RoundTrips;
 use crate::settings::spec::Connection;
@@ -50,31 +58,48 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Connects, checks the host key, logs in: all within the connection's time-out, without retries. `name` is
-/// the inventory name, for logs.
+/// [`connect_asking`] with nobody to ask.
 pub async fn connect(name: &str, connection: &Connection) -> Result<Session, HostError> {
+    connect_asking(name, connection, &Person::nobody("nobody can be asked")).await
+}
+
+/// Connects, checks the host key, logs in: all within the connection's time-out, without retries. The person may be
+/// asked about the host key and for passphrases; the clock stands still meanwhile. `name` is the inventory name,
+/// for logs.
+pub async fn connect_asking(
+    name: &str,
+    connection: &Connection,
+    person: &Arc<Person>,
+) -> Result<Session, HostError> {
     let options = Arc::new(Options::resolve(connection)?);
     for argument in &options.ignored {
         tracing::warn!(host = name, argument, "ssh argument ignored");
     }
     let address = options.address();
     let limit = connection.timeout;
-    match tokio::time::timeout(limit, establish(connection, Arc::clone(&options))).await {
-        Ok(done) => done,
-        Err(_) => Err(HostError::ConnectTimeout {
+    let asker = Asker::new(Arc::clone(person));
+    let work = establish(connection, Arc::clone(&options), &asker);
+    match asker.within(limit, work).await {
+        Some(done) => done,
+        None => Err(HostError::ConnectTimeout {
             address,
             seconds: limit.as_secs(),
         }),
     }
 }
 
-async fn establish(connection: &Connection, options: Arc<Options>) -> Result<Session, HostError> {
+async fn establish(
+    connection: &Connection,
+    options: Arc<Options>,
+    asker: &Asker,
+) -> Result<Session, HostError> {
     let address = options.address();
     let reason = Reason::default();
     let trust = Trust::new(
         Arc::clone(&options),
         connection.host_key.clone(),
         reason.clone(),
+        asker.clone(),
     );
     let algorithms = trust.algorithms();
     if algorithms.is_empty() {
@@ -102,15 +127,23 @@ async fn establish(connection: &Connection, options: Arc<Options>) -> Result<Ses
             Stop::HostKey(error) => error,
             Stop::Ssh(error) => protocol(&address, error),
         })?;
-    match auth::login(&mut handle, &options, connection.password.as_ref()).await {
+    let unlock = Unlock {
+        asker: asker.clone(),
+        passphrase: connection.key_passphrase.clone(),
+        prompts: options.prompts,
+    };
+    let password = connection.password.as_ref();
+    match auth::login(&mut handle, &options, password, &unlock, &reason).await {
         Ok(()) => {}
-        Err(Denied::Refused(tried)) => {
+        Err(Denied::Refused(tried, hints)) => {
             return Err(HostError::Authentication {
                 user: options.user.clone(),
                 address,
                 tried,
+                hints,
             });
         }
+        Err(Denied::Because(error)) => return Err(error),
         Err(Denied::Broken(error)) => return Err(protocol(&address, error)),
     }
     Ok(Session {

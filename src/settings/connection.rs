@@ -54,6 +54,10 @@ pub(super) fn read(name: &str, reader: &mut Reader<'_>, options: &Options) -> Co
             )
             .map(|path| paths.absolute(&path))
             .or_else(key_of_flags),
+        key_passphrase: reader
+            .last(&["monopg_key_passphrase"], secret)
+            .or_else(|| options.key_passphrase.clone())
+            .or_else(|| options.env("MONOPG_KEY_PASSPHRASE").map(Secret::from)),
         password: reader.last(
             &[
                 "ansible_password",

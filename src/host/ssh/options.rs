@@ -12,8 +12,10 @@ use crate::settings::spec::Connection;
 /// `StrictHostKeyChecking`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strict {
-    /// `yes`, and `ask` where nobody can be asked: an unknown key is refused.
+    /// `yes`: an unknown key is refused.
     Yes,
+    /// `ask`, the default: the person decides; with nobody there it is refused.
+    Ask,
     /// `accept-new`, and `no`: an unknown key is added. A changed one is refused nevertheless.
     AcceptNew,
 }
@@ -29,6 +31,14 @@ pub struct Options {
     pub identities: Vec<PathBuf>,
     /// True if the user named the identities: a missing one is then worth a word.
     pub identities_named: bool,
+    /// `CertificateFile`s in their order.
+    pub certificates: Vec<PathBuf>,
+    /// `PreferredAuthentications`, as given.
+    pub preferred: Option<String>,
+    /// `NumberOfPasswordPrompts`: for a key's passphrase; a password is tried once.
+    pub prompts: usize,
+    /// `BatchMode`: nobody is asked anything.
+    pub batch: bool,
     /// `IdentitiesOnly`.
     pub identities_only: bool,
     /// `IdentityAgent`, else `SSH_AUTH_SOCK`.
@@ -50,7 +60,6 @@ pub struct Options {
 /// What says nothing about where we connect and whom we trust.
 const HARMLESS: &[&str] = &[
     "addkeystoagent",
-    "batchmode",
     "checkhostip",
     "compression",
     "connecttimeout",
@@ -63,7 +72,6 @@ const HARMLESS: &[&str] = &[
     "kbdinteractiveauthentication",
     "loglevel",
     "passwordauthentication",
-    "preferredauthentications",
     "requesttty",
     "sendenv",
     "serveralivecountmax",
@@ -127,6 +135,10 @@ impl Options {
             user,
             identities,
             identities_named,
+            certificates: given.certificates.iter().map(|p| expand(p)).collect(),
+            preferred: given.preferred,
+            prompts: given.prompts.unwrap_or(3),
+            batch: given.batch.unwrap_or(false),
             identities_only: given.identities_only.unwrap_or(false),
             agent: agent.filter(|p| !p.as_os_str().is_empty()),
             user_known_hosts: files(
@@ -140,7 +152,7 @@ impl Options {
                     "/etc/ssh/ssh_known_hosts2".into(),
                 ],
             ),
-            strict: given.strict.unwrap_or(Strict::Yes),
+            strict: given.strict.unwrap_or(Strict::Ask),
             hash_known_hosts: given.hash_known_hosts.unwrap_or(false),
             host_key_algorithms: given.host_key_algorithms,
             ignored: given.ignored,
@@ -174,6 +186,10 @@ struct Given {
     port: Option<u16>,
     alias: Option<String>,
     identities: Vec<String>,
+    certificates: Vec<String>,
+    preferred: Option<String>,
+    prompts: Option<usize>,
+    batch: Option<bool>,
     identities_only: Option<bool>,
     agent: Option<String>,
     user_known_hosts: Option<String>,
@@ -259,6 +275,16 @@ impl Given {
             }
             "hostkeyalias" => _ = self.alias.get_or_insert_with(text),
             "identityfile" => self.identities.push(text()),
+            "certificatefile" => self.certificates.push(text()),
+            "preferredauthentications" => _ = self.preferred.get_or_insert_with(text),
+            "numberofpasswordprompts" => {
+                let prompts = value.parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
+                self.prompts.get_or_insert(prompts);
+            }
+            "batchmode" => {
+                let flag = flag()?;
+                self.batch.get_or_insert(flag);
+            }
             "identitiesonly" => {
                 let flag = flag()?;
                 self.identities_only.get_or_insert(flag);
@@ -279,7 +305,8 @@ impl Given {
             }
             "stricthostkeychecking" => {
                 let strict = match value.to_ascii_lowercase().as_str() {
-                    "yes" | "true" | "ask" => Strict::Yes,
+                    "yes" | "true" => Strict::Yes,
+                    "ask" => Strict::Ask,
                     // OpenSSH would even go on with a changed key: not here.
                     "accept-new" | "no" | "off" | "false" => Strict::AcceptNew,
                     _ => return Err(wrong()),
@@ -292,7 +319,6 @@ impl Given {
             | "proxycommand"
             | "hostname"
             | "revokedhostkeys"
-            | "certificatefile"
             | "knownhostscommand"
             | "casignaturealgorithms" => {
                 return Err(unsupported(&format!("-o {key}={value}")));
@@ -357,6 +383,7 @@ mod tests {
             port: None,
             user: Some("ops".into()),
             private_key: None,
+            key_passphrase: None,
             password: None,
             ssh_args: args.iter().map(|a| (*a).to_owned()).collect(),
             host_key: None,
@@ -439,7 +466,7 @@ mod tests {
             options.user_known_hosts,
             ["known_hosts", "known_hosts2"].map(|n| home.join(n))
         );
-        assert_eq!(options.strict, Strict::Yes);
+        assert_eq!(options.strict, Strict::Ask);
         assert!(!options.identities_named);
         assert!(options.wants_algorithm("ssh-ed25519"));
         let only = resolve(&["-oHostKeyAlgorithms=rsa-sha2-*"]);
