@@ -201,6 +201,22 @@ async fn a_certified_host_key_is_trusted_through_its_authority() {
 }
 
 #[tokio::test]
+async fn an_authority_that_is_revoked_vouches_for_nobody() {
+    let server = Server::start(Setup {
+        config: "HostCertificate @DIR@/host_ed25519-cert.pub",
+        ..Setup::default()
+    });
+    let ca = std::fs::read_to_string(server.dir().join("ca.pub")).unwrap();
+    let key = server.host_key("ed25519").unwrap();
+    for revoked in [&ca, &key] {
+        server.known_hosts(&format!("@cert-authority * {ca}\n@revoked * {revoked}\n"));
+        let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
+        let text = host_key_error(&server, error);
+        assert!(text.contains("is revoked by <dir>/known_hosts:3"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn an_alias_stands_in_for_the_name() {
     let server = Server::start(Setup::default());
     let key = server.host_key("ed25519").unwrap();

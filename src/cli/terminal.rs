@@ -51,15 +51,27 @@ impl Terminal for Tty {
             true => unseen(&text),
             false => seen(&text),
         });
+        let mut typing = Typing { unseen: hidden };
         tokio::select! {
-            answer = read => answer.ok()?.ok(),
-            () = self.stop.cancelled() => {
-                // The thread still reads, with echo off; the process ends soon, the terminal stays.
-                if hidden {
-                    show_typing();
-                }
-                None
+            answer = read => {
+                typing.unseen = false;
+                answer.ok()?.ok()
             }
+            () = self.stop.cancelled() => None,
+        }
+    }
+}
+
+/// A question that ends without an answer leaves a thread that still reads, with echo off; the process ends soon, but
+/// the terminal stays.
+struct Typing {
+    unseen: bool,
+}
+
+impl Drop for Typing {
+    fn drop(&mut self) {
+        if self.unseen {
+            show_typing();
         }
     }
 }

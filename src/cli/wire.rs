@@ -16,8 +16,8 @@ use crate::engine;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
-use crate::host::channel::Channel;
 use crate::host::person::Person;
+use crate::host::privileged::Privileged;
 use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
 use crate::settings::{self, HostSettings, Spec};
@@ -81,16 +81,14 @@ pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<
             let steps = steps::all(&host.spec, &cache, options.deep);
             let emitter = run.emitter.host(&host.name);
             async move {
-                let mut result =
-                    match Channel::open_asking(&host.name, &host.connection, &session.person).await
-                    {
-                        Ok(channel) => {
-                            engine::run::converge(&channel, &steps, &engine, &emitter)
-                                .await
-                                .0
-                        }
-                        Err(error) => engine::run::failure(&error),
-                    };
+                let mut result = match reach(session, host).await {
+                    Ok(channel) => {
+                        engine::run::converge(&channel, &steps, &engine, &emitter)
+                            .await
+                            .0
+                    }
+                    Err(result) => result,
+                };
                 result.facts = Some(facts(&host.spec));
                 result
             }
@@ -111,12 +109,12 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
             let emitter = run.emitter.host(&host.name);
             async move {
                 let mut result = HostResult::default();
-                match Channel::open_asking(&host.name, &host.connection, &session.person).await {
+                match reach(session, host).await {
                     Ok(channel) => match super::status::read(&channel, &host.spec).await {
                         Ok(status) => emitter.emit(Kind::HostStatus { status }),
                         Err(problem) => result = engine::run::failed(vec![problem]),
                     },
-                    Err(error) => result = engine::run::failure(&error),
+                    Err(failed) => result = failed,
                 }
                 result
             }
@@ -126,6 +124,29 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
         .iter()
         .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
     Ok(run.end(false, Exit::of_hosts(codes)))
+}
+
+/// The channel to a host; what came of it otherwise. A run that is to stop does not wait for a host or a person.
+async fn reach(session: &Session, host: &HostSettings) -> Result<Privileged, HostResult> {
+    let opened = Privileged::open(&host.name, &host.connection, &session.person);
+    let token = session.stop.token();
+    let opened = tokio::select! {
+        opened = opened => opened,
+        () = token.cancelled() => return Err(interrupted()),
+    };
+    opened.map_err(|error| match token.is_cancelled() {
+        // The answer to a question did not come because of it.
+        true => interrupted(),
+        false => engine::run::failure(&error),
+    })
+}
+
+fn interrupted() -> HostResult {
+    engine::run::failed(vec![Problem::new(
+        "run.interrupted",
+        Exit::Interrupted,
+        "the run was asked to stop before the host was reached",
+    )])
 }
 
 /// One run over the hosts that are meant.

@@ -91,6 +91,9 @@ pub fn host_problem(error: &HostError) -> Problem {
         HostError::HostKey { hints, .. } | HostError::Privilege { hints, .. } => {
             problem.hints.extend(hints.iter().cloned())
         }
+        HostError::NoTerminal { login } => problem.hints.push(format!(
+            "a terminal did not help; on the host, in visudo: Defaults:{login} !requiretty"
+        )),
         HostError::Authentication { tried, hints, .. } => {
             problem.causes.extend(tried.iter().cloned());
             problem.hints.extend(hints.iter().cloned());

@@ -107,6 +107,21 @@ impl Channel {
         Ok(Channel::new(name, &nonce, transport))
     }
 
+    /// As [`Channel::open_asking`], for a sudo that wants a terminal.
+    pub async fn open_on_terminal(
+        name: &str,
+        connection: &Connection,
+        person: &Arc<Person>,
+    ) -> Result<Self, HostError> {
+        let nonce = nonce()?;
+        let mut transport =
+            super::open::open_on_terminal(name, connection, person, HELPER, &[&nonce, "terminal"])
+                .await?;
+        let (stdout, stderr) = super::terminal::split(transport.stdout, &nonce);
+        (transport.stdout, transport.stderr) = (Box::new(stdout), Box::new(stderr));
+        Ok(Channel::new(name, &nonce, transport))
+    }
+
     /// Speaks to a helper that was started with the given nonce over the given streams.
     pub fn new(name: &str, nonce: &str, transport: Transport) -> Self {
         let shared = Arc::new(Shared {

@@ -9,9 +9,11 @@ pub mod local;
 pub mod marker;
 pub mod open;
 pub mod person;
+pub mod privileged;
 pub mod process;
 pub mod ssh;
 pub mod sudo;
+pub mod terminal;
 pub mod transport;
 
 use std::time::Duration;
@@ -163,6 +165,12 @@ pub enum HostError {
         /// What to do.
         hints: Vec<String>,
     },
+    /// sudo wants a terminal (`requiretty`): a second connection with one may do.
+    #[error("sudo wants a terminal for {login} (requiretty)")]
+    NoTerminal {
+        /// The login.
+        login: String,
+    },
     /// The channel ended in the middle.
     #[error("the connection to {host} was lost during: {during}")]
     Lost {
@@ -224,7 +232,7 @@ impl HostError {
             | HostError::Protocol { .. }
             | HostError::Lost { .. } => Exit::Unreachable,
             HostError::HostKey { .. } => Exit::HostKey,
-            HostError::Privilege { .. } => Exit::Privilege,
+            HostError::Privilege { .. } | HostError::NoTerminal { .. } => Exit::Privilege,
             HostError::Locked { .. } => Exit::Locked,
             HostError::Timeout { .. } | HostError::Corrupt { .. } | HostError::Failed { .. } => {
                 Exit::Remote

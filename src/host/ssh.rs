@@ -22,9 +22,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::Preferred;
 use russh::client::{Config, Handle};
 use russh::compression;
+use russh::{Preferred, Pty};
 
 use self::auth::Denied;
 use self::hostkey::{Reason, Stop, Trust};
@@ -42,6 +42,27 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVES: usize = 2;
 /// Packets between russh's loop and our pump; the pump's own buffers come on top.
 const CHANNEL_PACKETS: usize = 8;
+
+/// A terminal that touches no byte in either direction (RFC 4254 §8).
+const RAW: &[(Pty, u32)] = &[
+    (Pty::ECHO, 0),
+    (Pty::ECHOE, 0),
+    (Pty::ECHOK, 0),
+    (Pty::ECHONL, 0),
+    (Pty::ECHOCTL, 0),
+    (Pty::ICANON, 0),
+    (Pty::ISIG, 0),
+    (Pty::IEXTEN, 0),
+    (Pty::ICRNL, 0),
+    (Pty::INLCR, 0),
+    (Pty::IGNCR, 0),
+    (Pty::ISTRIP, 0),
+    (Pty::IXON, 0),
+    (Pty::IXOFF, 0),
+    (Pty::OPOST, 0),
+    (Pty::ONLCR, 0),
+    (Pty::CS8, 1),
+];
 
 /// An authenticated connection.
 pub struct Session {
@@ -171,9 +192,25 @@ impl Session {
     /// Opens a session channel (one round trip) and has the login shell run the command, which goes there as it
     /// is. Nothing is awaited after that: data may follow at once.
     pub async fn exec(self, command: &str) -> Result<Process, HostError> {
+        self.start(command, false).await
+    }
+
+    /// As [`Session::exec`], with a terminal in raw mode from the start: bytes pass it unchanged, nothing is echoed,
+    /// and standard error comes with standard output. A server that gives none runs the command without.
+    pub async fn exec_on_terminal(self, command: &str) -> Result<Process, HostError> {
+        self.start(command, true).await
+    }
+
+    async fn start(self, command: &str, terminal: bool) -> Result<Process, HostError> {
         let failed = |error| protocol(&self.address, error);
         self.round_trips.count();
         let channel = self.handle.channel_open_session().await.map_err(failed)?;
+        if terminal {
+            channel
+                .request_pty(false, "dumb", 80, 24, 0, 0, RAW)
+                .await
+                .map_err(failed)?;
+        }
         // A reply is asked for but not awaited: only so a refusal is told at all.
         channel.exec(true, command).await.map_err(failed)?;
         let (reading, writing) = channel.split();
