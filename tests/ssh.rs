@@ -260,7 +260,7 @@ async fn too_many_keys_are_said_to_be_too_many() {
             .extend(["-i".into(), key.display().to_string()]);
     }
     let error = ssh::connect("k3s", &connection).await.unwrap_err();
-    let HostError::Authentication { tried, .. } = error else {
+    let HostError::Authentication { tried, hints, .. } = error else {
         panic!("{error:?}")
     };
     assert!(
@@ -269,6 +269,7 @@ async fn too_many_keys_are_said_to_be_too_many() {
             .any(|t| t.contains("too many authentication failures")),
         "{tried:?}"
     );
+    assert!(hints[0].contains("IdentitiesOnly=yes"), "{hints:?}");
 }
 
 #[tokio::test]

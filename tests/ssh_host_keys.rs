@@ -43,7 +43,7 @@ async fn an_unknown_host_key_is_refused_with_what_to_type() {
     server.known_hosts("");
     let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
     insta::assert_snapshot!(host_key_error(&server, error), @r"
-    the host key of [127.0.0.1]:<port> is unknown: ED25519 <ed25519>
+    the host key of [127.0.0.1]:<port> is unknown, and nobody can be asked: ED25519 <ed25519>
     hint: compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     hint: then: ssh-keyscan -p <port> 127.0.0.1 >> <dir>/known_hosts
     hint: or pin it in the inventory: monopg_host_key: <ed25519>
