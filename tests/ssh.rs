@@ -221,9 +221,10 @@ async fn every_identity_that_did_not_do_is_named_with_its_reason() {
     let mut connection = server.connection();
     connection.private_key = Some(dir.join("locked"));
     for name in ["open", "missing", "broken", "stranger"] {
-        connection
-            .ssh_args
-            .extend(["-i".into(), dir.join(name).display().to_string()]);
+        connection.ssh_args.extend([
+            "-o".into(),
+            format!("IdentityFile={}", dir.join(name).display()),
+        ]);
     }
     connection.password = Some("wrong".into());
     let error = ssh::connect("k3s", &connection).await.unwrap_err();

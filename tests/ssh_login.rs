@@ -464,9 +464,32 @@ async fn preferred_authentications_are_honoured() {
     connection.password = Some("wrong".into());
     connection
         .ssh_args
+        .push("-oPreferredAuthentications=password,publickey".into());
+    // The wrong password comes first, and the key lets us in.
+    let user = ssh::connect("k3s", &connection).await.unwrap();
+    assert_eq!(user.user(), "root");
+    let first = server.log();
+    assert!(first.contains("Failed password for root"), "{first}");
+    connection.ssh_args.pop();
+    connection
+        .ssh_args
         .push("-oPreferredAuthentications=password".into());
     let (tried, _) = tried(ssh::connect("k3s", &connection).await);
-    assert_eq!(tried, ["password: refused"]);
+    let not = |method| {
+        format!(
+            "{method}: not tried, the ssh argument -o PreferredAuthentications=password: \
+             PreferredAuthentications without {method}"
+        )
+        .replacen("publickey", "keys", 1)
+    };
+    assert_eq!(
+        tried,
+        [
+            "password: refused".to_owned(),
+            not("publickey"),
+            not("keyboard-interactive")
+        ]
+    );
 }
 
 #[tokio::test]

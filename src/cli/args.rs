@@ -39,6 +39,11 @@ pub enum Command {
     Plan(ApplyArgs),
     /// Show what is there: release, pod, volume, versions, last run; read-only
     Status(StatusArgs),
+    /// Show what the inventory says, of which file each value is and why it won; connects to nothing
+    Inventory(InventoryArgs),
+    /// Look at encrypted files, and for clear-text credentials where encrypted ones belong
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Print a shell's completions to standard output
     Completions {
         /// The shell
@@ -52,6 +57,9 @@ pub enum Command {
     /// Print the reference page to standard output, in Markdown
     #[command(hide = true)]
     Reference,
+    /// Print the argument specification of the Ansible role to standard output, in YAML
+    #[command(hide = true)]
+    ArgumentSpecs,
 }
 
 /// How to report; before or after the command.
@@ -85,11 +93,12 @@ impl OutputArgs {
     }
 }
 
-/// Which hosts, and how to reach them.
+/// Which hosts, and where their variables stand.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Hosts and connection")]
-pub struct HostArgs {
-    /// Inventory file (YAML); may be repeated, later ones win
+#[command(next_help_heading = "Inventory")]
+pub struct SourceArgs {
+    /// Inventory file or folder; may be repeated, later ones win. Without it the one that ansible.cfg
+    /// or ANSIBLE_INVENTORY names
     #[arg(short, long, value_name = "PATH")]
     pub inventory: Vec<PathBuf>,
     /// Only these hosts or groups, as Ansible's pattern
@@ -98,6 +107,36 @@ pub struct HostArgs {
     /// Variable that wins over the inventory: KEY=VALUE, or @FILE (YAML or JSON); may be repeated
     #[arg(short, long = "extra-vars", value_name = "KEY=VALUE|@FILE")]
     pub extra_vars: Vec<String>,
+    /// Folder of the playbooks, whose group_vars and host_vars Ansible would read too
+    #[arg(long, value_name = "DIR")]
+    pub playbook_dir: Option<PathBuf>,
+    /// Who reads the inventory; ansible runs the installed ansible-inventory, for programs and plugins
+    #[arg(long, value_enum, value_name = "READER", default_value = "files")]
+    pub inventory_from: InventoryFrom,
+    /// Never ask anything
+    #[arg(long)]
+    pub no_input: bool,
+    /// What opens encrypted files.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+/// Who reads the inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum InventoryFrom {
+    /// monopg itself.
+    Files,
+    /// The installed `ansible-inventory`.
+    Ansible,
+}
+
+/// Which hosts, and how to reach them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hosts and connection")]
+pub struct HostArgs {
+    /// Which hosts, and where their variables stand.
+    #[command(flatten)]
+    pub sources: SourceArgs,
     /// Hosts that are worked on side by side
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub forks: u16,
@@ -135,9 +174,26 @@ pub struct HostArgs {
     /// without it
     #[arg(short = 'T', long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub timeout: Option<u64>,
-    /// Never ask anything
-    #[arg(long)]
-    pub no_input: bool,
+}
+
+/// Passwords of Ansible Vault, named as Ansible names them; SOPS' keys come from its own environment.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Encrypted files")]
+pub struct KeyArgs {
+    /// File with the Vault password, or a program that prints it; may be repeated
+    #[arg(long, alias = "vault-pass-file", value_name = "FILE")]
+    pub vault_password_file: Vec<String>,
+    /// Vault password by its label: [LABEL@]FILE or [LABEL@]prompt; may be repeated
+    #[arg(long, value_name = "[LABEL@]SOURCE")]
+    pub vault_id: Vec<String>,
+    /// Ask for the Vault password on the terminal
+    #[arg(
+        short = 'J',
+        long,
+        alias = "ask-vault-password",
+        conflicts_with = "vault_password_file"
+    )]
+    pub ask_vault_pass: bool,
 }
 
 /// `apply` and `plan`.
@@ -168,7 +224,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// How long the database may take to become ready, as 10m, 90s or 300 (seconds)
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = duration::DEFAULT, value_parser = duration::parse)]
     pub wait_timeout: Duration,
     /// Compare files on the node by their full digest, not by size and times
     #[arg(long)]
@@ -184,6 +240,63 @@ pub struct StatusArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
+}
+
+/// `inventory`.
+#[derive(Debug, Clone, Args)]
+pub struct InventoryArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// What to show.
+    #[command(flatten)]
+    pub show: ShowArgs,
+}
+
+/// What of the inventory is shown.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Show")]
+pub struct ShowArgs {
+    /// Only the variables of this host
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Only this variable, with every value that lost and why
+    #[arg(long, value_name = "VARIABLE")]
+    pub explain: Option<String>,
+    /// Show secrets in clear
+    #[arg(long)]
+    pub show_secrets: bool,
+}
+
+/// `secrets`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SecretsCommand {
+    /// Print what a file of Ansible Vault or SOPS holds, as ansible-vault view and sops decrypt do
+    View(ViewArgs),
+    /// Find clear-text credentials where encrypted ones belong, in all files that apply reads
+    Check(CheckArgs),
+}
+
+/// `secrets view`.
+#[derive(Debug, Clone, Args)]
+pub struct ViewArgs {
+    /// The encrypted file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What opens it.
+    #[command(flatten)]
+    pub keys: KeyArgs,
+    /// Never ask anything
+    #[arg(long)]
+    pub no_input: bool,
+}
+
+/// `secrets check`. It needs no key.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Which inventory.
+    #[command(flatten)]
+    pub sources: SourceArgs,
 }
 
 /// The form that the arguments ask for, found without parsing them: also a usage error has to be
@@ -202,7 +315,7 @@ pub(super) fn peek_format<'a>(argv: impl IntoIterator<Item = &'a str>) -> Option
             Some(value)
         } else if let Some(cluster) = arg.strip_prefix('-').filter(|c| !c.starts_with('-')) {
             // -vo json: flags without a value may stand before.
-            match cluster.trim_start_matches(['v', 'q', 'b', 'C', 'D', 'K', 'y']) {
+            match cluster.trim_start_matches(['v', 'q', 'b', 'C', 'D', 'K', 'J', 'y']) {
                 "o" => argv.next(),
                 rest => rest
                     .strip_prefix('o')
@@ -318,8 +431,8 @@ mod tests {
         let Command::Apply(a) = &cli.command else {
             panic!("{cli:?}")
         };
-        assert_eq!(a.hosts.inventory.len(), 2);
-        assert_eq!(a.hosts.extra_vars, ["k=v", "@f.yml"]);
+        assert_eq!(a.hosts.sources.inventory.len(), 2);
+        assert_eq!(a.hosts.sources.extra_vars, ["k=v", "@f.yml"]);
         assert_eq!((a.hosts.forks, a.hosts.timeout), (3, Some(4)));
         assert!(a.run.check && a.run.diff && a.run.deep && a.run.detailed_exitcode);
         assert_eq!(a.run.wait_timeout, Duration::from_secs(90));

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+/// How long a wait for readiness lasts unless somebody says otherwise.
+pub const DEFAULT: &str = "10m";
+
 /// Longer is a typing error.
 const MOST: u64 = 7 * 24 * 3600;
 

@@ -5,10 +5,16 @@
 //! streams) are set up in one place, so the library below has none of them.
 
 pub mod args;
+mod argument_specs;
 mod duration;
+mod inventory;
+mod keys;
+mod module;
 mod pages;
 mod password;
 mod reference;
+mod secrets;
+mod sources;
 mod status;
 pub mod stop;
 mod terminal;
@@ -32,6 +38,9 @@ use crate::secrets::Masker;
 /// Runs the program with its arguments, the first being its name, and returns the code to end with.
 pub fn run(argv: impl IntoIterator<Item = OsString>) -> Exit {
     let argv: Vec<OsString> = argv.into_iter().collect();
+    if let Some(task) = module::asked(&argv) {
+        return module::run(task);
+    }
     match Cli::try_parse_from(&argv) {
         Ok(cli) => dispatch(cli),
         Err(error) if !error.use_stderr() => print_data(&error.render().to_string()),
@@ -59,20 +68,26 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Completions { shell } => print_data(&pages::completions(shell)),
         Command::Man { command } => match pages::man(command.as_deref()) {
             Ok(page) => print_data(&page),
-            Err(problem) => fail(&cli.output, problem),
+            Err(problem) => fail(&cli.output, vec![problem]),
         },
         Command::Reference => print_data(&reference::markdown()),
+        Command::ArgumentSpecs => print_data(&argument_specs::yaml()),
         Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
         Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
         Command::Status(args) => reach(&cli.output, args.hosts, None),
+        Command::Inventory(args) => inventory::show(&cli.output, &args),
+        Command::Secrets(command) => match secrets::run(&cli.output, &command) {
+            Ok(exit) => exit,
+            Err(problems) => fail(&cli.output, problems),
+        },
     }
 }
 
-fn fail(output: &OutputArgs, problem: Problem) -> Exit {
+fn fail(output: &OutputArgs, problems: Vec<Problem>) -> Exit {
     let options = Options::detect(output.output, output.color, output.verbosity());
-    let exit = problem.exit;
+    let exit = worst(&problems);
     match Reporter::start(options, Masker::default()) {
-        Ok(reporter) => reporter.finish(exit, vec![problem]),
+        Ok(reporter) => reporter.finish(exit, problems),
         Err(_) => exit,
     }
 }
@@ -98,9 +113,13 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
     if verbosity >= Verbosity::Trace {
         trace(&reporter, output.verbose);
     }
-    let become_password = match password::become_password(&hosts) {
-        Ok(password) => password,
-        Err(problem) => return reporter.finish(problem.exit, vec![problem]),
+    let found = sources::options(&hosts.sources).and_then(|(options, config)| {
+        let password = password::become_password(&hosts, &config).map_err(|p| vec![p])?;
+        Ok((options, password))
+    });
+    let (settings, become_password) = match found {
+        Ok(found) => found,
+        Err(problems) => return reporter.finish(worst(&problems), problems),
     };
     let key_passphrase = match password::key_passphrase(&hosts) {
         Ok(passphrase) => passphrase,
@@ -108,9 +127,10 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
     };
     reporter.learn(Masker::new(become_password.iter().chain(&key_passphrase)));
     let stop = Stop::default();
-    let person = terminal::person(hosts.no_input, &reporter, &stop);
+    let person = terminal::person(hosts.sources.no_input, &reporter, &stop);
     let session = Session {
         hosts,
+        settings,
         become_password,
         key_passphrase,
         person,

@@ -9,19 +9,32 @@ use zeroize::Zeroizing;
 
 use super::args::HostArgs;
 use crate::error::{Exit, Problem};
+use crate::inventory::AnsibleConfig;
 use crate::secrets::Secret;
 
 /// The password that the flags ask for; `None` if they ask for none.
-pub(super) fn become_password(args: &HostArgs) -> Result<Option<Secret>, Problem> {
-    if !args.ask_become_pass {
-        // An empty variable of the environment is an unset one.
-        return match &args.become_password_file {
-            Some(file) if !file.as_os_str().is_empty() => from_file(file, "password").map(Some),
-            _ => Ok(None),
-        };
+pub(super) fn become_password(
+    args: &HostArgs,
+    config: &AnsibleConfig,
+) -> Result<Option<Secret>, Problem> {
+    // An empty variable of the environment is an unset one.
+    let named = args
+        .become_password_file
+        .as_deref()
+        .filter(|file| !file.as_os_str().is_empty());
+    let configured_ask = config.become_ask_pass.as_ref().is_some_and(|s| s.value);
+    let ask = args.ask_become_pass || (named.is_none() && configured_ask);
+    if !ask {
+        let configured = config
+            .become_password_file
+            .as_ref()
+            .map(|s| s.value.as_path());
+        return named
+            .or(configured)
+            .map(|file| from_file(file, "password"))
+            .transpose();
     }
-    let terminal = std::fs::File::open("/dev/tty").is_ok();
-    may_ask(args.no_input, terminal)?;
+    may_ask(args.sources.no_input, terminal())?;
     let answer = rpassword::prompt_password("BECOME password: ").map_err(|e| {
         Problem::new(
             "usage.become_password",
@@ -39,6 +52,11 @@ pub(super) fn key_passphrase(args: &HostArgs) -> Result<Option<Secret>, Problem>
         Some(file) if !file.as_os_str().is_empty() => from_file(file, "passphrase").map(Some),
         _ => Ok(None),
     }
+}
+
+/// True if there is somebody to ask.
+pub(super) fn terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 fn may_ask(no_input: bool, terminal: bool) -> Result<(), Problem> {

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use crate::engine::event_table::{EVENTS, HOST_RESULT};
 use crate::error::Exit;
-use crate::report::JSON_KEYS;
+use crate::report::{JSON_KEYS, MODULE_KEYS};
+use crate::settings::given::ARGUMENTS;
 use crate::settings::table;
 
 /// The whole page.
@@ -17,8 +18,10 @@ pub(super) fn markdown() -> String {
     );
     commands(&mut out);
     settings(&mut out);
+    arguments(&mut out);
     exit_codes(&mut out);
     json(&mut out);
+    inventory_json(&mut out);
     events(&mut out);
     out
 }
@@ -51,13 +54,26 @@ fn commands(out: &mut String) {
     for (name, title) in [
         ("apply", "### Flags of `apply` and `plan`\n"),
         ("status", "### Flags of `status`\n"),
+        ("inventory", "### Flags of `inventory`\n"),
     ] {
         let Some(command) = root.find_subcommand(name) else {
             continue;
         };
         put!(out, "\n{title}");
         if name == "status" && apply.is_some() {
-            put!(out, "As those of `apply` under \"Hosts and connection\".");
+            put!(
+                out,
+                "As those of `apply` under \"Inventory\", \"Encrypted files\" and \"Hosts and connection\"."
+            );
+            continue;
+        }
+        if name == "inventory" {
+            put!(
+                out,
+                "Those of `apply` under \"Inventory\" and \"Encrypted files\", and:\n"
+            );
+            let own = |a: &&clap::Arg| a.get_help_heading() == Some("Show");
+            flags(out, command.get_arguments().filter(own));
             continue;
         }
         flags(
@@ -126,6 +142,29 @@ fn settings(out: &mut String) {
     out.push_str(&table::markdown());
 }
 
+fn arguments(out: &mut String) {
+    put!(out, "\n## The Ansible module\n");
+    put!(
+        out,
+        "Started by Ansible as a module, monopg takes the variables above as arguments, by the same names, and:\n"
+    );
+    put!(out, "| Argument | Meaning |\n|---|---|");
+    for argument in ARGUMENTS {
+        let secret = if argument.secret { " Secret." } else { "" };
+        put!(
+            out,
+            "| `{}` | {}{secret} |",
+            argument.name,
+            cell(argument.doc)
+        );
+    }
+    put!(out, "\nIt answers with:\n");
+    put!(out, "| Key | Meaning |\n|---|---|");
+    for (key, meaning) in MODULE_KEYS {
+        put!(out, "| `{key}` | {} |", cell(meaning));
+    }
+}
+
 fn exit_codes(out: &mut String) {
     put!(out, "\n## Exit codes\n");
     put!(out, "| Code | Meaning |\n|---|---|");
@@ -158,6 +197,34 @@ fn json(out: &mut String) {
         out,
         "\nA problem is an object of `id` (stable), `what`, `causes`, `hints` (both absent if empty) and `exit`.\nA step's `changes` are `items` (each `what`, `before`, `after`; null = absent) and `disruption`:\n`none`, `pod_restart` or `k3s_restart`."
     );
+}
+
+fn inventory_json(out: &mut String) {
+    put!(
+        out,
+        "\n## The JSON object of `monopg inventory` (`--output json`)\n"
+    );
+    put!(
+        out,
+        "What `ansible-inventory` answers: of `--list`, or with `--host` of `--host`. Templates stay templates, values that\nare encrypted inline stay `{{\"__ansible_vault\": …}}`. Secrets are `********` unless `--show-secrets` is given: what\nstands in encrypted files, Ansible's passwords, and the variables that hold secrets. As with Ansible a float that is\ninfinite or not a number is written `Infinity` or `NaN`.\n\nWith `--explain`:\n"
+    );
+    put!(out, "| Key | Meaning |\n|---|---|");
+    for (key, meaning) in [
+        ("variable", "the name"),
+        (
+            "hosts",
+            "by host: null where it is not set, else `value`, `place`, `rule` and `lost`",
+        ),
+        ("value", "the value that the host has"),
+        ("place", "FILE:LINE, or the flag that gave it"),
+        ("rule", "why it wins, in words"),
+        (
+            "lost",
+            "the other values, the strongest first, each with `value`, `place`, `rule`",
+        ),
+    ] {
+        put!(out, "| `{key}` | {} |", cell(meaning));
+    }
 }
 
 fn events(out: &mut String) {

@@ -20,7 +20,7 @@ use crate::host::person::Person;
 use crate::host::privileged::Privileged;
 use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
-use crate::settings::{self, HostSettings, Spec};
+use crate::settings::{self, HostSettings, Resolved, SettingsErrors, Spec};
 use crate::steps;
 
 /// What a run shall do.
@@ -50,6 +50,8 @@ impl RunOptions {
 pub struct Session {
     /// Which hosts, and how to reach them.
     pub hosts: HostArgs,
+    /// The inventory and its keys, as flags and Ansible's configuration say.
+    pub settings: settings::Options,
     /// sudo's password from `-K` or a file; a variable of the inventory wins, as Ansible has it.
     pub become_password: Option<Secret>,
     /// The private key's passphrase from a file; a variable wins here too.
@@ -67,6 +69,24 @@ pub struct Session {
 /// whole, as wrong settings: all of them at once.
 pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<Problem>> {
     let run = Run::begin(session, options.check)?;
+    Ok(converge(&run, &session.person, &session.stop, options).await)
+}
+
+/// The same for hosts whose settings came another way than from the command line; with `settings` the
+/// reporter learns what it must not tell.
+pub async fn apply_to(
+    settings: Result<Resolved, SettingsErrors>,
+    reporter: &Arc<Reporter>,
+    stop: &Stop,
+    options: &RunOptions,
+) -> Result<Exit, Vec<Problem>> {
+    let resolved = settings.map_err(|errors| errors.as_problems())?;
+    let run = Run::of(resolved, reporter, 1, &[], options.check);
+    let nobody = Person::nobody("a task of Ansible has no terminal");
+    Ok(converge(&run, &nobody, stop, options).await)
+}
+
+async fn converge(run: &Run, person: &Arc<Person>, stop: &Stop, options: &RunOptions) -> Exit {
     let cache = Cache::from_env(|name| std::env::var_os(name));
     let holder = (!options.check).then(|| run.holder());
     let results = run
@@ -76,12 +96,12 @@ pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<
                 wait: options.wait,
                 run_id: run.id.clone(),
                 holder: holder.clone(),
-                cancel: session.stop.token(),
+                cancel: stop.token(),
             };
             let steps = steps::all(&host.spec, &cache, options.deep);
             let emitter = run.emitter.host(&host.name);
             async move {
-                let mut result = match reach(session, host).await {
+                let mut result = match reach(host, person, stop).await {
                     Ok(channel) => {
                         engine::run::converge(&channel, &steps, &engine, &emitter)
                             .await
@@ -98,7 +118,7 @@ pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<
     let codes = results
         .iter()
         .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
-    Ok(run.end(changed, options.exit(changed, codes)))
+    run.end(changed, options.exit(changed, codes))
 }
 
 /// `status`: emits `Kind::HostStatus` for each host.
@@ -109,7 +129,7 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
             let emitter = run.emitter.host(&host.name);
             async move {
                 let mut result = HostResult::default();
-                match reach(session, host).await {
+                match reach(host, &session.person, &session.stop).await {
                     Ok(channel) => match super::status::read(&channel, &host.spec).await {
                         Ok(status) => emitter.emit(Kind::HostStatus { status }),
                         Err(problem) => result = engine::run::failed(vec![problem]),
@@ -127,26 +147,23 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
 }
 
 /// The channel to a host; what came of it otherwise. A run that is to stop does not wait for a host or a person.
-async fn reach(session: &Session, host: &HostSettings) -> Result<Privileged, HostResult> {
-    let opened = Privileged::open(&host.name, &host.connection, &session.person);
-    let token = session.stop.token();
+async fn reach(
+    host: &HostSettings,
+    person: &Arc<Person>,
+    stop: &Stop,
+) -> Result<Privileged, HostResult> {
+    let opened = Privileged::open(&host.name, &host.connection, person);
+    let token = stop.token();
     let opened = tokio::select! {
+        biased;
+        () = token.cancelled() => return Err(engine::run::interrupted()),
         opened = opened => opened,
-        () = token.cancelled() => return Err(interrupted()),
     };
     opened.map_err(|error| match token.is_cancelled() {
         // The answer to a question did not come because of it.
-        true => interrupted(),
+        true => engine::run::interrupted(),
         false => engine::run::failure(&error),
     })
-}
-
-fn interrupted() -> HostResult {
-    engine::run::failed(vec![Problem::new(
-        "run.interrupted",
-        Exit::Interrupted,
-        "the run was asked to stop before the host was reached",
-    )])
 }
 
 /// One run over the hosts that are meant.
@@ -160,55 +177,50 @@ struct Run {
 impl Run {
     /// Settles the settings of all hosts, or says all that is wrong with them.
     fn begin(session: &Session, check: bool) -> Result<Self, Vec<Problem>> {
-        let unforeseen = |e: std::io::Error| {
-            vec![
-                Problem::new(
-                    "settings.cwd",
-                    Exit::Settings,
-                    "the current folder cannot be found",
-                )
-                .because(e.to_string()),
-            ]
-        };
         let args = &session.hosts;
-        let mut options = settings::Options::new(
-            std::env::current_dir().map_err(unforeseen)?,
-            Arc::new(|name: &str| std::env::var(name).ok()),
-        );
-        options.inventories = args
-            .inventory
-            .iter()
-            .map(|p| p.to_string_lossy().into_owned())
-            .collect();
-        options.limit = args.limit.clone();
-        options.extra_vars = args.extra_vars.clone();
+        let mut options = session.settings.clone();
         options.user = args.user.clone();
         options.become_root = args.become_root;
         options.become_password = session.become_password.clone();
         options.key_passphrase = session.key_passphrase.clone();
         options.private_key = args.private_key.clone();
         options.timeout = args.timeout.map(Duration::from_secs);
-        let resolved = settings::resolve(&options).map_err(|errors| {
-            errors
-                .problems
-                .iter()
-                .map(Problem::from)
-                .collect::<Vec<_>>()
-        })?;
+        let resolved = settings::resolve(&options).map_err(|errors| errors.as_problems())?;
+        let given: Vec<&Secret> = session
+            .become_password
+            .iter()
+            .chain(&session.key_passphrase)
+            .collect();
+        Ok(Self::of(
+            resolved,
+            &session.reporter,
+            usize::from(args.forks),
+            &given,
+            check,
+        ))
+    }
+
+    /// A run over hosts that are settled; `given` are secrets beside theirs.
+    fn of(
+        resolved: Resolved,
+        reporter: &Arc<Reporter>,
+        forks: usize,
+        given: &[&Secret],
+        check: bool,
+    ) -> Self {
         let masker = Masker::new(
             resolved
                 .hosts
                 .iter()
                 .flat_map(secrets)
-                .chain(&session.become_password)
-                .chain(&session.key_passphrase),
+                .chain(given.iter().copied()),
         );
-        session.reporter.learn(masker.clone());
-        let sink: Arc<dyn Sink> = session.reporter.clone();
+        reporter.learn(masker.clone());
+        let sink: Arc<dyn Sink> = reporter.clone();
         let run = Run {
             id: Ulid::generate().to_string(),
             hosts: resolved.hosts,
-            forks: usize::from(args.forks),
+            forks,
             emitter: Emitter::new(sink, masker),
         };
         run.emitter.run(Kind::RunStarted {
@@ -221,7 +233,7 @@ impl Run {
                 problem: Problem::new("settings", Exit::Settings, warning),
             });
         }
-        Ok(run)
+        run
     }
 
     /// Works on the hosts side by side, as many as `--forks` allows; one that fails does not stop the others.

@@ -31,6 +31,8 @@ pub struct Options {
     pub cancel: CancellationToken,
 }
 
+const INTERRUPTED: &str = "interrupted; run the same command again to go on";
+
 /// A wait is looked at again after this time even if nothing woke us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Wake-ups come in bursts.
@@ -79,6 +81,16 @@ pub fn failed(problems: Vec<Problem>) -> HostResult {
     }
 }
 
+/// The result of a host that was not reached before the run was asked to stop.
+pub fn interrupted() -> HostResult {
+    HostResult {
+        failed: true,
+        exit: Exit::Interrupted.code(),
+        msg: INTERRUPTED.into(),
+        ..HostResult::default()
+    }
+}
+
 /// A host error as a problem for people.
 pub fn host_problem(error: &HostError) -> Problem {
     let mut problem = Problem::new("host", error.exit(), error.to_string());
@@ -94,8 +106,17 @@ pub fn host_problem(error: &HostError) -> Problem {
         HostError::NoTerminal { login } => problem.hints.push(format!(
             "a terminal did not help; on the host, in visudo: Defaults:{login} !requiretty"
         )),
-        HostError::Authentication { tried, hints, .. } => {
-            problem.causes.extend(tried.iter().cloned());
+        HostError::Authentication {
+            tried: details,
+            hints,
+            ..
+        }
+        | HostError::Config {
+            problems: details,
+            hints,
+            ..
+        } => {
+            problem.causes.extend(details.iter().cloned());
             problem.hints.extend(hints.iter().cloned());
         }
         HostError::Lost { tail, .. } | HostError::Failed { tail, .. } => {
@@ -494,7 +515,7 @@ impl HostRun<'_> {
             Some(Stop::Cancelled) => {
                 result.failed = true;
                 result.exit = Exit::Interrupted.code();
-                result.msg = "interrupted; run the same command again to go on".into();
+                result.msg = INTERRUPTED.into();
             }
             None => {
                 let names: Vec<&str> = result

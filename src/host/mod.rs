@@ -12,6 +12,7 @@ pub mod person;
 pub mod privileged;
 pub mod process;
 pub mod ssh;
+pub mod ssh_config;
 pub mod sudo;
 pub mod terminal;
 pub mod transport;
@@ -148,6 +149,16 @@ pub enum HostError {
         /// What to do.
         hints: Vec<String>,
     },
+    /// What `ssh_config` or the arguments for ssh say is wrong, or is more than monopg can do.
+    #[error("{what}")]
+    Config {
+        /// With file and line.
+        what: String,
+        /// Each problem with file and line, if there are several.
+        problems: Vec<String>,
+        /// What to do.
+        hints: Vec<String>,
+    },
     /// The SSH protocol broke.
     #[error("the SSH connection to {address} failed")]
     Protocol {
@@ -232,6 +243,7 @@ impl HostError {
             | HostError::Protocol { .. }
             | HostError::Lost { .. } => Exit::Unreachable,
             HostError::HostKey { .. } => Exit::HostKey,
+            HostError::Config { .. } => Exit::Settings,
             HostError::Privilege { .. } | HostError::NoTerminal { .. } => Exit::Privilege,
             HostError::Locked { .. } => Exit::Locked,
             HostError::Timeout { .. } | HostError::Corrupt { .. } | HostError::Failed { .. } => {

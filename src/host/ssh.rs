@@ -6,6 +6,7 @@
 //! The handle of the connection lives in the process: dropping that ends the connection, and sshd
 //! then closes the remote process's streams.
 
+mod arguments;
 mod auth;
 mod hostkey;
 mod hostkey_words;
@@ -37,9 +38,6 @@ use super::process::{End, Process};
 use super::transport::RoundTrips;
 use crate::settings::spec::Connection;
 
-/// An unanswered keepalive every 10 s; the second one's missing answer ends the connection: 30 s of silence.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-const KEEPALIVES: usize = 2;
 /// Packets between russh's loop and our pump; the pump's own buffers come on top.
 const CHANNEL_PACKETS: usize = 8;
 
@@ -79,6 +77,9 @@ impl std::fmt::Debug for Session {
     }
 }
 
+/// OpenSSH waits as long before it tries again.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
+
 /// [`connect_asking`] with nobody to ask.
 pub async fn connect(name: &str, connection: &Connection) -> Result<Session, HostError> {
     connect_asking(name, connection, &Person::nobody("nobody can be asked")).await
@@ -93,25 +94,51 @@ pub async fn connect_asking(
     person: &Arc<Person>,
 ) -> Result<Session, HostError> {
     let options = Arc::new(Options::resolve(connection)?);
-    for argument in &options.ignored {
-        tracing::warn!(host = name, argument, "ssh argument ignored");
+    for warning in &options.warnings {
+        tracing::warn!(host = name, "{warning}");
+    }
+    for setting in &options.settings {
+        tracing::debug!(host = name, origin = %setting.origin, "{}", setting.value);
     }
     let address = options.address();
     let limit = connection.timeout;
-    let asker = Asker::new(Arc::clone(person));
-    let work = establish(connection, Arc::clone(&options), &asker);
-    match asker.within(limit, work).await {
-        Some(done) => done,
-        None => Err(HostError::ConnectTimeout {
-            address,
-            seconds: limit.as_secs(),
-        }),
+    let late = || HostError::ConnectTimeout {
+        address: address.clone(),
+        seconds: limit.as_secs(),
+    };
+    let asker = Asker::new(match options.batch {
+        true => Person::nobody("BatchMode is set"),
+        false => Arc::clone(person),
+    });
+    let mut attempt = 1;
+    loop {
+        let begin = tokio::time::Instant::now();
+        let stream = tokio::time::timeout(limit, Prompt::connect(&options))
+            .await
+            .unwrap_or_else(|_| Err(late()));
+        match stream {
+            Ok(stream) => {
+                let session = establish(connection, Arc::clone(&options), stream, &asker);
+                let left = limit.saturating_sub(begin.elapsed());
+                return match asker.within(left, session).await {
+                    Some(done) => done,
+                    None => Err(late()),
+                };
+            }
+            Err(error) if attempt >= options.attempts => return Err(error),
+            Err(error) => {
+                tracing::warn!(host = name, attempt, %error, "connecting again");
+                attempt += 1;
+                tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+            }
+        }
     }
 }
 
 async fn establish(
     connection: &Connection,
     options: Arc<Options>,
+    stream: Prompt,
     asker: &Asker,
 ) -> Result<Session, HostError> {
     let address = options.address();
@@ -135,13 +162,12 @@ async fn establish(
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::DEFAULT
         },
-        keepalive_interval: Some(KEEPALIVE),
-        keepalive_max: KEEPALIVES,
+        keepalive_interval: Some(options.keepalive),
+        keepalive_max: options.keepalives,
         channel_buffer_size: CHANNEL_PACKETS,
         nodelay: true,
         ..Config::default()
     });
-    let stream = Prompt::connect(&options.target.host, options.target.port, &address).await?;
     let mut handle = russh::client::connect_stream(config, stream, trust)
         .await
         .map_err(|stop| match stop {

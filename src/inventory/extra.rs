@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::secrets::Keyring;
 use crate::yaml::{self, Node, Schema, Warning, YamlError};
 
 use super::files::{self, From};
@@ -10,11 +11,16 @@ use super::{InventoryError, Place, Rule, Var, Vars};
 const FLAG: Place = Place::Flag("-e");
 
 /// The variables of one `-e` argument. Values of `key=value` are always text, as in Ansible.
-pub(super) fn read(argument: &str, cwd: &Path) -> Result<(Vars, Vec<Warning>), InventoryError> {
+pub(super) fn read(
+    argument: &str,
+    cwd: &Path,
+    keyring: &Keyring,
+) -> Result<(Vars, Vec<Warning>), InventoryError> {
     let trimmed = argument.trim();
     if let Some(name) = trimmed.strip_prefix('@') {
         let path = cwd.join(expand_home(name));
-        let (node, warnings) = files::document(name, &path, From::Anything)?;
+        let content = files::read(name, &path, From::Anything, keyring)?;
+        let (node, warnings) = files::document(name, &content, keyring)?;
         return Ok((files::vars_of(name, node, &Rule::Extra)?, warnings));
     }
     if trimmed.starts_with(['/', '.']) {

@@ -5,46 +5,37 @@ use std::sync::Arc;
 use crate::yaml::{Mapping, Node, Value};
 
 use super::graph::Graph;
-use super::{InventoryError, Place, Rule, Var, ranges};
+use super::{InventoryError, Place, ranges};
 
 struct Reader<'a> {
     graph: &'a mut Graph,
     file: &'a Arc<str>,
     source: usize,
-    warnings: Vec<String>,
 }
 
-/// Adds what a source says to the graph; returns remarks.
+/// Adds what a source says to the graph.
 pub(super) fn read(
     graph: &mut Graph,
     file: &Arc<str>,
     source: usize,
-    node: &Node,
-) -> Result<Vec<String>, InventoryError> {
+    groups: &Mapping,
+) -> Result<(), InventoryError> {
     let mut reader = Reader {
         graph,
         file,
         source,
-        warnings: Vec::new(),
     };
-    if node.is_null() {
-        return Ok(vec![format!("{file}: this inventory is empty")]);
-    }
-    let Some(groups) = node.as_mapping() else {
-        let what = format!("an inventory is a mapping of groups, not {}", node.kind());
-        return Err(InventoryError::invalid(reader.place(node), what));
-    };
-    if let Some(plugin) = groups.get("plugin") {
+    if let Some(plugin) = groups.get("plugin").filter(|p| !p.is_falsy()) {
         return Err(InventoryError::unsupported(
             reader.place(plugin),
             "this is the configuration of an inventory plugin, which monopg does not run",
-            "write its answer to a file: ansible-inventory -i FILE --list --yaml --export",
+            super::sources::ASK_ANSIBLE,
         ));
     }
     for (key, group) in groups.iter() {
         reader.group(key, group)?;
     }
-    Ok(reader.warnings)
+    Ok(())
 }
 
 impl Reader<'_> {
@@ -66,29 +57,31 @@ impl Reader<'_> {
         }
     }
 
-    fn group(&mut self, key: &Node, node: &Node) -> Result<usize, InventoryError> {
-        let name = self.name(key, "a group")?;
-        let group = self.graph.group(&name);
+    /// The group's index; `None` if what stands there is no group.
+    fn group(&mut self, key: &Node, node: &Node) -> Result<Option<usize>, InventoryError> {
+        let empty = Mapping::default();
         let sections = match &node.value {
-            Value::Null => return Ok(group),
+            Value::Null => &empty,
             Value::Mapping(sections) => sections,
             _ => {
-                self.warnings.push(format!(
-                    "{}: the group `{name}` is ignored: it is {}, not a mapping",
+                self.graph.warn(format!(
+                    "{}: the group `{}` is ignored: it is {}, not a mapping",
                     self.place(node),
+                    key.key_text(),
                     node.kind()
                 ));
-                return Ok(group);
+                return Ok(None);
             }
         };
+        let name = self.name(key, "a group")?;
+        let place = self.place(key);
+        let group = self.graph.group(&name, &place)?;
         for (key, section) in sections.iter() {
             match key.as_str() {
                 Some("vars") => self.vars(group, &name, section)?,
                 Some("children") => {
                     for (key, child) in self.pairs(&name, "children", section)? {
-                        let place = self.place(&key);
-                        let child = self.group(&key, &child)?;
-                        self.graph.add_child(group, child, place);
+                        self.child(group, &key, &child)?;
                     }
                 }
                 Some("hosts") => {
@@ -96,14 +89,36 @@ impl Reader<'_> {
                         self.hosts(group, &key, &vars)?;
                     }
                 }
-                _ => self.warnings.push(format!(
+                _ if section.is_null() => {}
+                _ => self.graph.warn(format!(
                     "{}: the key `{}` in group `{name}` is ignored: only `vars`, `children` and `hosts` count",
                     self.place(key),
                     key.key_text()
                 )),
             }
         }
-        Ok(group)
+        Ok(Some(group))
+    }
+
+    /// A name that is no group's may be a host's: Ansible then puts the host into the group.
+    fn child(&mut self, parent: usize, key: &Node, node: &Node) -> Result<(), InventoryError> {
+        let place = self.place(key);
+        let child = match self.group(key, node)? {
+            Some(child) => Some(child),
+            None => self.graph.find_group(&key.key_text()),
+        };
+        if let Some(child) = child {
+            return self.graph.add_child(parent, child, place);
+        }
+        let name = key.key_text();
+        if self.graph.find_host(&name).is_some() {
+            return self
+                .graph
+                .add_host(&name, parent, None, None, &place)
+                .map(|_| ());
+        }
+        let what = format!("`{name}` is neither a group nor a host");
+        Err(InventoryError::invalid(place, what))
     }
 
     /// A section's pairs; nothing and a single name are allowed too.
@@ -129,29 +144,9 @@ impl Reader<'_> {
 
     fn vars(&mut self, group: usize, name: &str, node: &Node) -> Result<(), InventoryError> {
         for (key, value) in self.pairs(name, "vars", node)? {
-            let key_text = key.key_text();
             let place = self.place(&value);
-            let Some(slot) = self.graph.groups.get_mut(group) else {
-                continue;
-            };
-            if key_text == "ansible_group_priority" {
-                let number = match value.value {
-                    Value::Int(i) => i64::try_from(i).ok(),
-                    _ => value.as_str().and_then(|t| t.trim().parse().ok()),
-                };
-                let Some(number) = number else {
-                    let what = "`ansible_group_priority` must be a whole number";
-                    return Err(InventoryError::invalid(place, what));
-                };
-                slot.priority = number;
-                continue;
-            }
-            let var = Var {
-                node: value,
-                place,
-                rule: Rule::GroupInline(name.to_owned()),
-            };
-            slot.vars.insert(key_text, var);
+            self.graph
+                .set_group_var(group, &key.key_text(), value, place)?;
         }
         Ok(())
     }
@@ -163,8 +158,8 @@ impl Reader<'_> {
             .map_err(|what| InventoryError::invalid(place.clone(), what))?;
         let empty = Mapping::default();
         let vars = match &vars.value {
-            Value::Null => &empty,
             Value::Mapping(vars) => vars,
+            _ if vars.is_falsy() => &empty,
             _ => {
                 let what = format!(
                     "the variables of host `{pattern}` must be a mapping, not {}",
@@ -174,25 +169,12 @@ impl Reader<'_> {
             }
         };
         for name in names {
-            let host = self.graph.add_host(&name, group, self.source, &place)?;
-            let Some(host) = self.graph.hosts.get_mut(host) else {
-                continue;
-            };
-            if let Some(port) = port {
-                let var = Var {
-                    node: Node::new(Value::Int(i128::from(port)), key.mark),
-                    place: place.clone(),
-                    rule: Rule::HostInline,
-                };
-                host.vars.insert("ansible_port".to_owned(), var);
-            }
+            let source = Some(self.source);
+            let host = self.graph.add_host(&name, group, source, port, &place)?;
             for (key, value) in vars.iter() {
-                let var = Var {
-                    node: value.clone(),
-                    place: place.at(value.mark),
-                    rule: Rule::HostInline,
-                };
-                host.vars.insert(key.key_text(), var);
+                let place = place.at(value.mark);
+                self.graph
+                    .set_host_var(host, &key.key_text(), value.clone(), place)?;
             }
         }
         Ok(())

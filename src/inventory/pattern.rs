@@ -1,9 +1,17 @@
-//! `--limit`: names, groups and globs, joined with `:` or `,`, intersected with `&`, excluded with `!`.
+//! `--limit`: names, groups, globs and regular expressions, joined with `:` or `,`, intersected with `&`,
+//! excluded with `!`, read from a file with `@`.
+//!
+//! Rules: `inventory/manager.py` of ansible-core.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
+use std::path::Path;
 
+use regex::Regex;
+
+use super::files::{self, From};
 use super::graph::{ALL, Graph};
-use super::{InventoryError, Place};
+use super::{InventoryError, Place, address, glob};
+use crate::secrets::Keyring;
 
 const FLAG: Place = Place::Flag("--limit");
 /// Patterns within one `--limit`.
@@ -13,50 +21,21 @@ const MAX_PATTERNS: usize = 1000;
 pub(super) fn select(
     graph: &Graph,
     limit: Option<&str>,
+    cwd: &Path,
 ) -> Result<(Vec<String>, Vec<String>), InventoryError> {
     let mut warnings = Vec::new();
-    let mut chosen: Option<BTreeSet<usize>> = None;
+    let mut chosen: Option<HashSet<usize>> = None;
     if let Some(limit) = limit {
-        let patterns = split(limit);
+        let patterns = patterns(limit, cwd)?;
         if patterns.len() > MAX_PATTERNS {
             let what = format!("more than {MAX_PATTERNS} patterns");
             return Err(InventoryError::invalid(FLAG, what));
         }
-        // As Ansible: first what is added, then what is intersected, last what is excluded.
-        let (mut added, mut kept, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
-        for pattern in &patterns {
-            match pattern.chars().next() {
-                Some('!') => excluded.push(pattern.get(1..).unwrap_or_default()),
-                Some('&') => kept.push(pattern.get(1..).unwrap_or_default()),
-                _ => added.push(pattern.as_str()),
-            }
-        }
-        if added.is_empty() && !patterns.is_empty() {
-            added.push("all");
-        }
-        let mut matching = |pattern: &str| -> Result<BTreeSet<usize>, InventoryError> {
-            let found = one(graph, pattern)?;
-            if found.is_none() {
-                warnings.push(format!("--limit: `{pattern}` matches no host and no group"));
-            }
-            Ok(found.unwrap_or_default())
-        };
-        let mut hosts = BTreeSet::new();
-        for pattern in added {
-            hosts.extend(matching(pattern)?);
-        }
-        for pattern in kept {
-            let keep = matching(pattern)?;
-            hosts.retain(|h| keep.contains(h));
-        }
-        for pattern in excluded {
-            let drop = matching(pattern)?;
-            hosts.retain(|h| !drop.contains(h));
-        }
-        if hosts.is_empty() {
+        let hosts = evaluate(graph, &patterns, &mut warnings)?;
+        if hosts.is_empty() && !patterns.is_empty() {
             return Err(InventoryError::NothingMatches(limit.to_owned()));
         }
-        chosen = Some(hosts);
+        chosen = (!patterns.is_empty()).then_some(hosts);
     }
     let names = graph
         .hosts
@@ -68,32 +47,100 @@ pub(super) fn select(
     Ok((names, warnings))
 }
 
-/// Splits at commas, else at colons that are neither inside brackets nor part of an IPv6 address.
-fn split(limit: &str) -> Vec<String> {
-    let parts: Vec<String> = if limit.contains(',') {
-        limit.split(',').map(str::to_owned).collect()
-    } else if limit
-        .trim_start_matches(['!', '&'])
-        .parse::<std::net::Ipv6Addr>()
-        .is_ok()
-    {
-        vec![limit.to_owned()]
-    } else {
-        let mut parts = vec![String::new()];
-        let mut depth = 0usize;
-        for c in limit.chars() {
-            match c {
-                '[' => depth += 1,
-                ']' => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            match parts.last_mut() {
-                Some(last) if c != ':' || depth > 0 => last.push(c),
-                _ => parts.push(String::new()),
-            }
+/// The patterns of the argument, with those of files, a line each.
+fn patterns(limit: &str, cwd: &Path) -> Result<Vec<String>, InventoryError> {
+    let mut patterns = Vec::new();
+    for pattern in split(limit) {
+        let Some(name) = pattern.strip_prefix('@') else {
+            patterns.push(pattern);
+            continue;
+        };
+        let content = files::read(name, &cwd.join(name), From::Anything, &Keyring::none())?;
+        let text = crate::yaml::decode(name, &content.bytes)?;
+        let lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+        patterns.extend(lines.map(str::to_owned));
+    }
+    Ok(patterns)
+}
+
+/// As Ansible: first what is added, then what is intersected, last what is excluded.
+fn evaluate(
+    graph: &Graph,
+    patterns: &[String],
+    warnings: &mut Vec<String>,
+) -> Result<HashSet<usize>, InventoryError> {
+    let (mut added, mut kept, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
+    for pattern in patterns {
+        match pattern.chars().next() {
+            Some('!') => excluded.push(pattern.get(1..).unwrap_or_default()),
+            Some('&') => kept.push(pattern.get(1..).unwrap_or_default()),
+            _ => added.push(pattern.as_str()),
         }
-        parts
+    }
+    if added.is_empty() && !patterns.is_empty() {
+        added.push("all");
+    }
+    let mut matching = |pattern: &str| -> Result<HashSet<usize>, InventoryError> {
+        let found = one(graph, pattern)?;
+        if found.is_none() {
+            warnings.push(format!("--limit: `{pattern}` matches no host and no group"));
+        }
+        Ok(found.unwrap_or_default().into_iter().collect())
     };
+    let mut hosts = HashSet::new();
+    for pattern in added {
+        match graph.find_host(pattern) {
+            Some(host) => {
+                hosts.insert(host);
+            }
+            None => hosts.extend(matching(pattern)?),
+        }
+    }
+    for pattern in kept {
+        let keep = matching(pattern)?;
+        hosts.retain(|h| keep.contains(h));
+    }
+    for pattern in excluded {
+        let drop = matching(pattern)?;
+        hosts.retain(|h| !drop.contains(h));
+    }
+    Ok(hosts)
+}
+
+/// Splits at commas; without one, what is an address or one range is whole, and else colons split, except
+/// within brackets.
+fn split(limit: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    if limit.contains(',') {
+        parts.extend(limit.split(',').map(str::to_owned));
+    } else if address::parse(limit, true).is_some() || is_address(limit) {
+        parts.push(limit.to_owned());
+    } else {
+        let mut part = String::new();
+        let mut rest = limit;
+        while let Some(c) = rest.chars().next() {
+            let length = match (c, rest.find(']')) {
+                ('[', Some(end)) => {
+                    part.push_str(rest.get(..=end).unwrap_or_default());
+                    end + 1
+                }
+                (':' | '[' | ']', _) => {
+                    parts.push(std::mem::take(&mut part));
+                    1
+                }
+                (c, _) if c.is_whitespace() => {
+                    parts.push(std::mem::take(&mut part));
+                    c.len_utf8()
+                }
+                (c, _) => {
+                    part.push(c);
+                    c.len_utf8()
+                }
+            };
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        parts.push(part);
+    }
     parts
         .iter()
         .map(|p| p.trim().to_owned())
@@ -101,70 +148,87 @@ fn split(limit: &str) -> Vec<String> {
         .collect()
 }
 
-/// The hosts of one pattern; `None` if it names nothing at all.
-fn one(graph: &Graph, pattern: &str) -> Result<Option<BTreeSet<usize>>, InventoryError> {
-    let later = |what: &str| {
-        InventoryError::unsupported(FLAG, format!("{what} are not read yet"), "name the hosts")
-    };
-    if pattern.starts_with('~') {
-        return Err(later("patterns that are regular expressions"));
-    }
-    if pattern.starts_with('@') {
-        return Err(later("files of host names"));
-    }
-    if let Some(host) = graph.find_host(pattern) {
-        return Ok(Some(BTreeSet::from([host])));
-    }
+/// `!fe80::1`: Ansible would split it at its colons; nobody means that.
+fn is_address(limit: &str) -> bool {
+    let address = limit.trim_start_matches(['!', '&']);
+    address.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+/// The hosts of one pattern, a host in several groups several times; `None` if it names nothing at all.
+fn one(graph: &Graph, pattern: &str) -> Result<Option<Vec<usize>>, InventoryError> {
     let (name, subscript) = subscript(pattern);
-    let glob = name.contains(['*', '?', '[', '.']);
-    let mut groups: Vec<usize> = graph.find_group(name).into_iter().collect();
-    let mut hosts = BTreeSet::new();
-    let mut found = false;
-    if name.contains(['*', '?', '[']) {
-        groups = (0..graph.groups.len())
-            .filter(|g| graph.groups.get(*g).is_some_and(|g| matches(name, &g.name)))
-            .collect();
-    }
+    let fits: Box<dyn Fn(&str) -> bool> = match name.strip_prefix('~') {
+        Some(expression) => {
+            // Python's names of the ends of a text.
+            let expression = expression.replace("\\Z", "\\z");
+            let regex = Regex::new(&format!("^(?:{expression})")).map_err(|_| {
+                let what = format!("`{pattern}` is no regular expression that monopg understands");
+                InventoryError::invalid(FLAG, what)
+            })?;
+            Box::new(move |text| regex.is_match(text))
+        }
+        None => {
+            let glob = glob::Glob::new(name);
+            Box::new(move |text| glob.matches(text))
+        }
+    };
+    let groups: Vec<usize> = (0..graph.groups.len())
+        .filter(|g| graph.groups.get(*g).is_some_and(|g| fits(&g.name)))
+        .collect();
+    let mut hosts = Vec::new();
     for group in &groups {
-        found = true;
-        if *group == ALL {
-            hosts.extend(0..graph.hosts.len());
-            continue;
-        }
-        for group in graph.descendants(*group) {
-            hosts.extend(graph.groups.get(group).map_or(&[][..], |g| &g.hosts));
-        }
-    }
-    if !found || glob {
-        for (index, host) in graph.hosts.iter().enumerate() {
-            if matches(name, &host.name) {
-                found = true;
-                hosts.insert(index);
+        // What stands in no other group is below `all` too.
+        match *group {
+            ALL => hosts.extend(0..graph.hosts.len()),
+            group => {
+                let mut seen = HashSet::new();
+                let members = graph.members(group).into_iter();
+                hosts.extend(members.filter(|h| seen.insert(*h)));
             }
         }
     }
-    if !found {
+    if groups.is_empty() || name.starts_with('~') || name.contains(['.', '?', '*', '[']) {
+        let names = graph.hosts.iter().enumerate();
+        hosts.extend(names.filter(|(_, h)| fits(&h.name)).map(|(index, _)| index));
+    }
+    if hosts.is_empty() && groups.is_empty() {
         return Ok(None);
     }
-    Ok(Some(match subscript {
-        None => hosts,
-        Some((from, to)) => {
-            let count = hosts.len() as i64;
-            let place = |n: i64| if n < 0 { n + count } else { n };
-            let (from, to) = (place(from), to.map_or(count - 1, place));
-            hosts
-                .into_iter()
-                .enumerate()
-                .filter(|(i, _)| (from..=to).contains(&(*i as i64)))
+    let Some(range) = subscript.filter(|_| !hosts.is_empty()) else {
+        return Ok(Some(hosts));
+    };
+    let count = i64::try_from(hosts.len()).unwrap_or(i64::MAX);
+    let chosen = match range {
+        // An end of 0 is none, as in Python.
+        (index, None | Some(0)) => {
+            let at = if index < 0 { index + count } else { index };
+            let host = usize::try_from(at).ok().and_then(|at| hosts.get(at));
+            match host {
+                Some(host) => vec![*host],
+                None => {
+                    let what = format!("`{pattern}`: there are only {count} hosts");
+                    return Err(InventoryError::invalid(FLAG, what));
+                }
+            }
+        }
+        (from, Some(to)) => {
+            let to = if to == -1 { count - 1 } else { to };
+            let numbered = (0i64..).zip(hosts);
+            numbered
+                .filter(|(at, _)| (from..=to).contains(at))
                 .map(|(_, host)| host)
                 .collect()
         }
-    }))
+    };
+    Ok(Some(chosen))
 }
 
 /// `name[1]`, `name[-1]`, `name[1:3]` and `name[1:]`: the name, the first and the last index.
 fn subscript(pattern: &str) -> (&str, Option<(i64, Option<i64>)>) {
     let whole = (pattern, None);
+    if pattern.starts_with('~') {
+        return whole;
+    }
     let Some((name, inside)) = pattern
         .strip_suffix(']')
         .and_then(|p| p.rsplit_once('['))
@@ -172,116 +236,18 @@ fn subscript(pattern: &str) -> (&str, Option<(i64, Option<i64>)>) {
     else {
         return whole;
     };
-    if let Some((from, to)) = inside.split_once([':', '-']).filter(|(f, _)| !f.is_empty()) {
-        return match (from.parse::<u32>(), to.parse::<u32>()) {
-            (Ok(from), Ok(to)) => (name, Some((i64::from(from), Some(i64::from(to))))),
-            (Ok(from), Err(_)) if to.is_empty() => (name, Some((i64::from(from), None))),
-            _ => whole,
-        };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // Larger numbers than any inventory has hosts are all the same.
+    let number = |text: &str| text.parse::<i64>().unwrap_or(i64::MAX);
+    if digits(inside.strip_prefix('-').unwrap_or(inside)) {
+        let index = inside.parse().unwrap_or(i64::MAX);
+        return (name, Some((index, None)));
     }
-    match inside.parse::<i32>() {
-        Ok(index) => (name, Some((i64::from(index), Some(i64::from(index))))),
-        Err(_) => whole,
-    }
-}
-
-/// A shell pattern: `*`, `?`, `[abc]`, `[!a-c]`, as Python's `fnmatch`, in time that is the product of both lengths.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
-    let pattern = tokens(pattern);
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(c) = text.get(t) {
-        match pattern.get(p) {
-            Some(Token::Star) => {
-                star = Some((p, t));
-                p += 1;
-                continue;
-            }
-            Some(token) if token.fits(*c) => {
-                p += 1;
-                t += 1;
-                continue;
-            }
-            _ => {}
+    match inside.split_once([':', '-']) {
+        Some((from, "")) if digits(from) => (name, Some((number(from), Some(-1)))),
+        Some((from, to)) if digits(from) && digits(to) => {
+            (name, Some((number(from), Some(number(to)))))
         }
-        // Let the last star eat one character more.
-        let Some((star_p, star_t)) = star else {
-            return false;
-        };
-        star = Some((star_p, star_t + 1));
-        p = star_p + 1;
-        t = star_t + 1;
-    }
-    pattern
-        .get(p..)
-        .is_some_and(|rest| rest.iter().all(|token| *token == Token::Star))
-}
-
-#[derive(PartialEq)]
-enum Token {
-    Star,
-    Any,
-    One(char),
-    /// Negated, and the ranges.
-    Set(bool, Vec<(char, char)>),
-}
-
-impl Token {
-    fn fits(&self, c: char) -> bool {
-        match self {
-            Token::Star => false,
-            Token::Any => true,
-            Token::One(one) => *one == c,
-            Token::Set(negated, ranges) => {
-                ranges.iter().any(|(from, to)| (*from..=*to).contains(&c)) != *negated
-            }
-        }
-    }
-}
-
-fn tokens(pattern: &str) -> Vec<Token> {
-    let chars: Vec<char> = pattern.chars().collect();
-    let mut out = Vec::new();
-    let mut i = 0;
-    while let Some(c) = chars.get(i) {
-        i += 1;
-        out.push(match c {
-            '*' => Token::Star,
-            '?' => Token::Any,
-            '[' => {
-                let negated = chars.get(i) == Some(&'!');
-                let first = i + usize::from(negated);
-                // A `]` that comes first is a member.
-                let end = (first + 1..chars.len()).find(|j| chars.get(*j) == Some(&']'));
-                match end.and_then(|end| Some((end, chars.get(first..end)?))) {
-                    None => Token::One('['),
-                    Some((end, members)) => {
-                        i = end + 1;
-                        Token::Set(negated, ranges(members))
-                    }
-                }
-            }
-            c => Token::One(*c),
-        });
-    }
-    out
-}
-
-fn ranges(members: &[char]) -> Vec<(char, char)> {
-    let mut out = Vec::new();
-    let mut rest = members;
-    loop {
-        rest = match rest {
-            [] => return out,
-            [from, '-', to, more @ ..] => {
-                out.push((*from, *to));
-                more
-            }
-            [one, more @ ..] => {
-                out.push((*one, *one));
-                more
-            }
-        };
+        _ => whole,
     }
 }

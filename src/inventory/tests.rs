@@ -21,7 +21,10 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 fn load(dir: &tempfile::TempDir, sources: &[&str], extra: &[&str]) -> Result<Inventory, String> {
-    Inventory::load(&strings(sources), &strings(extra), dir.path()).map_err(|e| told(&e))
+    let mut request = Request::new(dir.path());
+    request.sources = strings(sources);
+    request.extra_vars = strings(extra);
+    Inventory::load(&request).map_err(|e| told(&e))
 }
 
 fn told(faults: &[InventoryError]) -> String {
@@ -159,7 +162,17 @@ fn ranges_and_ports() {
             "a[1:9999][1:9999]",
             "`a[1:9999][1:9999]` stands for more than 100000 hosts",
         ),
-        ("a:99999", "`99999` is not a port"),
+        ("a:99999", "a 99999"),
+        ("a[5:1:-2]", "a5 a3"),
+        ("a[-1:1]", "a-1 a0 a1"),
+        ("a_:22", "a_:22"),
+        ("[a:22]:33", "a 22"),
+        ("[1.2.3.4]:22", "1.2.3.4 22"),
+        ("10.0.0.[1:2]:22", "10.0.0.1 10.0.0.2 22"),
+        (
+            "a|[1:2]",
+            "`a|[1:2]`: a range is written [begin:end] or [begin:end:step]",
+        ),
     ] {
         let got = match ranges::expand(pattern) {
             Ok((mut names, port)) => {
@@ -178,6 +191,7 @@ fn limit_selects_as_ansible_does() {
         "hosts.yml",
         "web: {hosts: {'web[1:3].x': , db1: }}\ndb: {hosts: {db1: , db2: }}\nsite: {children: {db: }}\nlone: {hosts: {'fe80::1': }}\n",
     )]);
+    fs::write(dir.path().join("f"), "web1.x\n\n db2 \n").unwrap();
     let inventory = load(&dir, &["hosts.yml"], &[]).unwrap();
     for (limit, wanted) in [
         ("all", "web1.x web2.x web3.x db1 db2 fe80::1"),
@@ -199,11 +213,24 @@ fn limit_selects_as_ansible_does() {
             "db1 | --limit: `nope` matches no host and no group",
         ),
         ("nope", "--limit nope: no host of the inventory matches"),
+        ("~web.*", "web1.x web2.x web3.x db1"),
+        ("~(web|db)[12]", "web1.x web2.x db1 db2"),
         (
-            "~web.*",
-            "--limit: patterns that are regular expressions are not read yet",
+            "~web(",
+            "--limit: `~web(` is no regular expression that monopg understands",
         ),
-        ("@f", "--limit: files of host names are not read yet"),
+        ("@f", "web1.x db2"),
+        ("@f:!db", "web1.x"),
+        ("@none", "none: cannot be read"),
+        ("web[9]", "--limit: `web[9]`: there are only 4 hosts"),
+        ("web[1:]", "web2.x web3.x db1"),
+        ("web[0:0]", "web1.x"),
+        ("w*[3:4]", "web1.x db1"),
+        (
+            "db1:!db1",
+            "--limit db1:!db1: no host of the inventory matches",
+        ),
+        ("web1.x:db", "web1.x db1 db2"),
     ] {
         let got = match inventory.select(Some(limit)) {
             Ok((names, warnings)) => {
@@ -224,7 +251,11 @@ fn extra_variables() {
         ("list.yml", "- a\n"),
         ("pw.txt", "x"),
     ]);
-    let read = |argument: &str| match extra::read(argument, dir.path()) {
+    let read = |argument: &str| match extra::read(
+        argument,
+        dir.path(),
+        &crate::secrets::Keyring::none(),
+    ) {
         Ok((vars, _)) => vars
             .iter()
             .map(|(k, v)| format!("{k}={} ", v.node.to_json("t").unwrap()))
@@ -273,9 +304,20 @@ fn extra_variables() {
 #[test]
 fn what_is_wrong_is_told_with_file_and_line() {
     let dir = tree(&[
-        ("hosts.ini", "[db]\nh1 a=1\n"),
-        ("noending", "[db]\nh1\n"),
-        ("plain", "h1\nh2\n"),
+        ("hosts.ini", "[db]\nh1 a=1\nh2 secret\n"),
+        ("quote.ini", "h v=\"x\n"),
+        ("range.ini", "\na[01:9]\n"),
+        ("vars.ini", "h\n[x:vars]\na=1\n"),
+        ("children.ini", "[x:children]\na\nb\n[b]\n"),
+        ("kind.ini", "[x:kind]\n"),
+        ("heading.ini", "[x y]\n"),
+        ("line.ini", "[x]\n[x:vars]\nsecret\n"),
+        ("key.ini", "h v={[1]:2}\n"),
+        ("hosts2.ini", "---\nall:\n"),
+        ("colon.ini", "a:\n"),
+        ("noending", "[db]\nh1 x\n"),
+        ("noending2", "all:\n  hosts: [a]\n"),
+        ("empty2.yml", "---\n"),
         ("plugin.yml", "plugin: aws_ec2\n"),
         ("inv.toml", "[db]\n"),
         ("list.yml", "- a\n"),
@@ -289,8 +331,7 @@ fn what_is_wrong_is_told_with_file_and_line() {
         ("prio.yml", "a: {vars: {ansible_group_priority: high}}\n"),
         ("broken.yml", "all:\n  hosts: {h: \n"),
         ("vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n"),
-        ("folder/x.yml", "a: \n"),
-        ("inv/hosts.yml", "a: \n"),
+        ("folder/README.md", "x"),
     ]);
     let program = dir.path().join("dynamic.py");
     fs::write(&program, "#!/usr/bin/python3\n").unwrap();
@@ -301,8 +342,19 @@ fn what_is_wrong_is_told_with_file_and_line() {
     .unwrap();
     let all: String = [
         "hosts.ini",
+        "quote.ini",
+        "range.ini",
+        "vars.ini",
+        "children.ini",
+        "kind.ini",
+        "heading.ini",
+        "line.ini",
+        "key.ini",
+        "hosts2.ini",
+        "colon.ini",
         "noending",
-        "plain",
+        "noending2",
+        "empty2.yml",
         "plugin.yml",
         "inv.toml",
         "list.yml",
@@ -314,25 +366,34 @@ fn what_is_wrong_is_told_with_file_and_line() {
         "broken.yml",
         "vault.yml",
         "folder",
-        "inv/",
         "dynamic.py",
         "missing.yml",
-        "h1,h2",
     ]
     .iter()
-    .map(|source| format!("{}\n", load(&dir, &[source], &[]).unwrap_err()))
+    .map(|source| match load(&dir, &[source], &[]) {
+        Ok(_) => format!("{source}: nothing is wrong\n"),
+        Err(faults) => format!("{faults}\n"),
+    })
     .collect();
     insta::assert_snapshot!(all, @r#"
-    hosts.ini: INI inventories are not read yet
-      hint: write it as YAML: ansible-inventory -i hosts.ini --list --yaml --export
-    noending: INI inventories are not read yet
-      hint: write it as YAML: ansible-inventory -i noending --list --yaml --export
-    plain: INI inventories are not read yet
-      hint: write it as YAML: ansible-inventory -i plain --list --yaml --export
+    hosts.ini:3: host `h2`: variables are written key=value; there is no `=` in the word at column 4
+    quote.ini:1: a quote is not closed
+    range.ini:2: `a[01:9]`: with leading zeros, begin and end of a range must have the same length
+    vars.ini:2: [x:vars] stands here, but the group `x` is declared nowhere
+    children.ini:2: [x:children] names the group `a`, which is declared nowhere
+    kind.ini:1: [x:kind]: after the colon stands `vars` or `children`, not `kind`
+    heading.ini:1: `[x y]` is no heading: write [group], [group:vars] or [group:children] without blanks
+    line.ini:3: a variable of a group is written key=value
+    key.ini:1: the value of `v`: a list or a mapping cannot be a key or stand in a set: put quotes around the value
+    hosts2.ini:1: `---` begins a YAML file, and this is read as INI
+    colon.ini:1: `a:`: a port is missing after the colon
+    noending:2: host `h1`: variables are written key=value; there is no `=` in the word at column 4
+    noending2:2: `hosts` of group `all` must be a mapping, not a list
+    empty2.yml:2: an inventory is a mapping of groups, not nothing
     plugin.yml:1: this is the configuration of an inventory plugin, which monopg does not run
-      hint: write its answer to a file: ansible-inventory -i FILE --list --yaml --export
+      hint: ask Ansible with --inventory-from ansible, or write its answer to a file: ansible-inventory -i FILE --list --yaml --export
     inv.toml: TOML inventories are not read
-      hint: write it as YAML: ansible-inventory -i inv.toml --list --yaml --export
+      hint: ask Ansible with --inventory-from ansible, or write its answer to a file: ansible-inventory -i FILE --list --yaml --export
     list.yml:1: an inventory is a mapping of groups, not a list
     hosts-list.yml:3: `hosts` of group `all` must be a mapping, not a list
     number.yml:3: the name of a host must be text, not an integer: quote `10`
@@ -340,21 +401,16 @@ fn what_is_wrong_is_told_with_file_and_line() {
     loop.yml:3: the group `b` as a child of `a` makes a loop
     prio.yml:1: `ansible_group_priority` must be a whole number
     broken.yml:3:1: not valid YAML: while parsing a node, did not find expected node content
-    vault.yml:1: this file is encrypted with Ansible Vault, which monopg does not read yet
-      hint: keep it elsewhere until then and pass it decrypted: -e @<(ansible-vault view vault.yml)
-    folder: a folder as an inventory is not read yet
-      hint: name each of its files with an -i of its own
-    inv/: a folder as an inventory is not read yet
-      hint: name the file: -i inv/hosts.yml
+    vault.yml:1: this cannot be decrypted
+      hint: restore the file, or encrypt its content again with ansible-vault
+    folder: no file in this folder is an inventory
     dynamic.py: this inventory is a program, which monopg does not run
-      hint: write it as YAML: ansible-inventory -i dynamic.py --list --yaml --export
+      hint: ask Ansible with --inventory-from ansible, or write its answer to a file: ansible-inventory -i FILE --list --yaml --export
     missing.yml: cannot be read
-    h1,h2: a list of hosts as an inventory is not read yet
-      hint: name the hosts in a YAML file
     "#);
     insta::assert_snapshot!(load(&dir, &[], &[]).unwrap_err(), @r#"
     no inventory is given
-      hint: name it with -i FILE
+      hint: name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE
     "#);
 }
 
@@ -372,10 +428,10 @@ fn faults_in_files_of_variables_are_all_told_and_only_for_hosts_that_use_them() 
     ]);
     let mut inventory = load(&dir, &["hosts.yml"], &[]).unwrap();
     insta::assert_snapshot!(vars(&mut inventory, "h"), @r#"
-    group_vars/k/vault.yml:1: this file is encrypted with Ansible Vault, which monopg does not read yet
-      hint: keep it elsewhere until then and pass it decrypted: -e @<(ansible-vault view group_vars/k/vault.yml)
-    host_vars/h.yml:3: this file is encrypted with SOPS, which monopg does not read yet
-      hint: keep it elsewhere until then and pass it decrypted: -e @<(sops decrypt host_vars/h.yml)
+    group_vars/k/vault.yml:1: this cannot be decrypted
+      hint: restore the file, or encrypt its content again with ansible-vault
+    host_vars/h.yml:3: this cannot be decrypted
+      hint: restore the `sops` section of the file
     "#);
     insta::assert_snapshot!(vars(&mut inventory, "i"), @r#"a=2 (group_vars/g.yml:2)"#);
     insta::assert_snapshot!(inventory.take_warnings().join("\n"), @r#"group_vars/g.yml:2:1: the key `a` stands twice in this mapping (first in line 1); the last one counts"#);
@@ -421,22 +477,24 @@ proptest! {
         extra in "[a-c='\" \\\\{}@./xu0]{0,16}",
     ) {
         let text = parts.concat();
-        let mut graph = Graph::new();
-        if let Ok((node, _)) = yaml::parse_one("t", &text, Schema::Ansible11) {
-            let read = groups::read(&mut graph, &Arc::from("t"), 0, &node);
+        let mut graph = Graph::new(HashBehaviour::Replace, false);
+        if let Ok((node, _)) = yaml::parse_one("t", &text, Schema::Ansible11)
+            && let Some(mapping) = node.as_mapping()
+        {
+            let read = groups::read(&mut graph, &Arc::from("t"), 0, mapping);
             if read.is_ok() && graph.reconcile().is_ok() {
-                let _ = pattern::select(&graph, Some(&limit));
+                let _ = pattern::select(&graph, Some(&limit), Path::new("/nonexistent"));
                 for host in &graph.hosts {
                     prop_assert!(graph.groups_of(&host.name).contains(&graph::ALL));
                 }
             }
         }
-        let _ = extra::read(&extra, Path::new("/nonexistent"));
+        let _ = extra::read(&extra, Path::new("/nonexistent"), &crate::secrets::Keyring::none());
     }
 
     #[test]
     fn no_range_and_no_pattern_makes_it_panic(text in "[a-zA-Z0-9:\\[\\]*?!.-]{0,30}") {
         let _ = ranges::expand(&text);
-        let _ = pattern::matches(&text, "some.host-01");
+        let _ = glob::Glob::new(&text).matches("some.host-01");
     }
 }

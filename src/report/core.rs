@@ -13,7 +13,7 @@ use super::status::StatusReport;
 use super::style::{Ink, Style};
 use super::summary::Summary;
 use super::text::{Text, Verbosity};
-use super::{Format, Options};
+use super::{Format, Options, module};
 use crate::engine::event::{Event, Kind, VERSION};
 use crate::error::{Exit, Problem};
 use crate::secrets::Masker;
@@ -63,7 +63,7 @@ impl Core {
     }
 
     fn say(&mut self, lines: &[String]) {
-        if lines.is_empty() {
+        if lines.is_empty() || self.options.no_log {
             return;
         }
         let mut all = String::new();
@@ -176,6 +176,12 @@ impl Core {
                 let object = self.summary.object(exit, self.options.json_diff);
                 self.ended = true;
                 self.stdout.line(&object.to_string());
+            }
+            Format::Module => {
+                let object = self.summary.object(exit, self.options.json_diff);
+                self.ended = true;
+                self.stdout
+                    .line(&module::answer(&object, self.options.no_log).to_string());
             }
             Format::Jsonl => self.end_stream(exit, &errors),
             Format::Human | Format::Plain => {}

@@ -7,6 +7,7 @@ mod bars;
 mod clean;
 mod core;
 mod diff;
+mod module;
 mod out;
 mod problem;
 pub mod status;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use clean::{Cleaner, strip_controls};
+pub use module::MODULE_KEYS;
 pub use style::Color;
 pub use summary::{JSON_KEYS, diff_entries};
 pub use text::Verbosity;
@@ -41,6 +43,9 @@ pub enum Format {
     Json,
     /// The events on standard output, one JSON object a line.
     Jsonl,
+    /// The answer of an Ansible module: one JSON object on standard output at the end.
+    #[value(skip)]
+    Module,
 }
 
 /// How to report.
@@ -54,6 +59,8 @@ pub struct Options {
     pub diff: bool,
     /// Whether the JSON object has them.
     pub json_diff: bool,
+    /// Whether no value may be told at all: of a module's run only whether it changed and failed.
+    pub no_log: bool,
     /// Whether nothing will be changed; for a stream that ends before the run has started.
     pub check: bool,
     /// Whether standard error is a terminal.
@@ -79,6 +86,7 @@ impl Options {
             verbosity,
             diff: false,
             json_diff: true,
+            no_log: false,
             check: false,
             terminal,
             color_stderr: color.decide(terminal, env),
@@ -91,8 +99,8 @@ impl Options {
         match self.format {
             Format::Human => text::Mode::Human,
             Format::Plain => text::Mode::Plain,
-            Format::Json | Format::Jsonl if self.terminal => text::Mode::Human,
-            Format::Json | Format::Jsonl => text::Mode::Plain,
+            Format::Json | Format::Jsonl | Format::Module if self.terminal => text::Mode::Human,
+            Format::Json | Format::Jsonl | Format::Module => text::Mode::Plain,
         }
     }
 
@@ -108,8 +116,13 @@ impl Options {
 /// Prints what was asked for (help, completions, a page) to standard output: 0, also when the reader
 /// has gone, and 1 when it could not be written.
 pub fn print_data(text: &str) -> Exit {
+    print_bytes(text.as_bytes())
+}
+
+/// The same for what need not be text, as a file that was decrypted.
+pub fn print_bytes(bytes: &[u8]) -> Exit {
     let mut out = out::Out::of(io::stdout());
-    out.write(text.as_bytes());
+    out.write(bytes);
     match out.failure {
         None => Exit::Done,
         Some(_) => Exit::Unforeseen,
@@ -240,6 +253,7 @@ impl Reporter {
                     verbosity: Verbosity::Normal,
                     diff: false,
                     json_diff: true,
+                    no_log: false,
                     check: false,
                     terminal: false,
                     color_stderr: false,

@@ -245,10 +245,19 @@ impl Summary {
             hosts.insert((*name).to_owned(), object);
         }
         warnings.retain(|w| seen.insert(w.clone()));
+        let mut hints: Vec<&String> = self
+            .errors
+            .iter()
+            .chain(results.iter().flat_map(|(_, r)| &r.errors))
+            .flat_map(|p| &p.hints)
+            .collect();
+        let mut seen = HashSet::new();
+        hints.retain(|h| seen.insert(*h));
         json!({
             "changed": results.iter().any(|(_, r)| r.changed),
             "failed": failed,
             "msg": self.msg(exit, &results),
+            "hints": hints,
             "exit": exit.code(),
             "run_id": self.run_id,
             "check": self.check,
@@ -265,6 +274,10 @@ pub const JSON_KEYS: &[(&str, &str)] = &[
     ("changed", "true if any host was (or would be) changed"),
     ("failed", "true if the run failed"),
     ("msg", "one sentence"),
+    (
+        "hints",
+        "what to do about all problems of the run and its hosts",
+    ),
     ("exit", "the process' exit code"),
     ("run_id", "the run's id; empty if it never began"),
     ("check", "true if nothing was to be changed"),

@@ -3,11 +3,18 @@
 //! May depend on `yaml`. One reason: whatever holds a password has one type, so that
 //! "is it masked?" is a question for the compiler.
 
+mod error;
 mod keyring;
+mod keys;
+mod program;
+mod sops;
+mod vault;
 
 use std::fmt;
 
-pub use keyring::{KeyError, Keyring};
+pub use error::KeyError;
+pub use keyring::Keyring;
+pub use keys::{Ask, EnvLookup, KeyOptions, PasswordSource, VaultFlags};
 
 use zeroize::{Zeroize, Zeroizing};
 

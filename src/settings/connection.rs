@@ -1,18 +1,18 @@
 //! Ansible's connection variables, flags and environment become one typed connection.
 //!
-//! Of the names of one thing the last in Ansible's list that is set wins, and a variable wins over a
-//! flag, a flag over the environment (as Ansible has it; only `-b` is stronger here).
+//! A variable wins over a flag, a flag over the environment, and that over `ansible.cfg`, as Ansible has
+//! it; only `-b` is stronger here.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::{self, Checked, bad, boolean, not, shown, text};
+use super::check::{self, Bad, Checked, bad, boolean, not, shown, text};
 use super::options::Options;
 use super::problem::SettingProblem;
 use super::reader::Reader;
 use super::source::Paths;
 use super::spec::{Become, Connection, Via};
-use crate::inventory::Place;
+use crate::inventory::config::Setting;
+use crate::inventory::connection as names;
 use crate::secrets::Secret;
 use crate::yaml::{Node, Value};
 
@@ -26,131 +26,152 @@ pub(super) fn read(name: &str, reader: &mut Reader<'_>, options: &Options) -> Co
         base: &options.cwd,
         home: home.as_deref(),
     };
-    let key_of_flags = || {
-        let from_env = || options.env("ANSIBLE_PRIVATE_KEY_FILE").map(PathBuf::from);
-        let path = options.private_key.clone().or_else(from_env)?;
+    let config = options.config();
+    let flag_key = || {
+        let path = options.private_key.as_ref()?;
         Some(paths.absolute(&path.to_string_lossy()))
     };
-    let via = reader
-        .last(&["ansible_connection"], via)
-        .unwrap_or(Via::Ssh);
+    let configured_key = || config.private_key_file.as_ref().map(|s| s.value.clone());
+    let via = reader.last(names::CONNECTION, via).unwrap_or(Via::Ssh);
     let host_key = reader.take("monopg_host_key", fingerprint);
     Connection {
         via,
         address: reader
-            .last(&["ansible_host", "ansible_ssh_host"], owned)
+            .last(names::ADDRESS, owned)
             .unwrap_or_else(|| name.to_owned()),
         port: reader
-            .last(&["ansible_port", "ansible_ssh_port"], port)
-            .or_else(|| from_env(reader, options, "ANSIBLE_REMOTE_PORT", port)),
+            .last(names::PORT, port)
+            .or_else(|| value(config.remote_port.as_ref())),
         user: reader
-            .last(&["ansible_user", "ansible_ssh_user"], owned)
+            .last(names::USER, owned)
             .or_else(|| options.user.clone())
-            .or_else(|| options.env("ANSIBLE_REMOTE_USER")),
+            .or_else(|| value(config.remote_user.as_ref()).filter(|user| !user.is_empty())),
         private_key: reader
-            .last(
-                &["ansible_private_key_file", "ansible_ssh_private_key_file"],
-                owned,
-            )
+            .last(names::PRIVATE_KEY, owned)
             .map(|path| paths.absolute(&path))
-            .or_else(key_of_flags),
+            .or_else(flag_key)
+            .or_else(configured_key),
         key_passphrase: reader
             .last(&["monopg_key_passphrase"], secret)
             .or_else(|| options.key_passphrase.clone())
             .or_else(|| options.env("MONOPG_KEY_PASSPHRASE").map(Secret::from)),
-        password: reader.last(
-            &[
-                "ansible_password",
-                "ansible_ssh_pass",
-                "ansible_ssh_password",
-            ],
-            secret,
-        ),
+        password: reader.last(names::PASSWORD, secret),
         ssh_args: ssh_args(reader, options),
+        host_key_checking: reader
+            .last(names::HOST_KEY_CHECKING, boolean)
+            .or_else(|| value(config.host_key_checking.as_ref()))
+            .unwrap_or(true),
         host_key,
         timeout: reader
-            .last(&["ansible_ssh_timeout"], seconds)
+            .last(names::TIMEOUT, seconds)
             .or(options.timeout)
-            .or_else(|| from_env(reader, options, "ANSIBLE_SSH_TIMEOUT", seconds))
-            .or_else(|| from_env(reader, options, "ANSIBLE_TIMEOUT", seconds))
+            .or_else(|| value(config.timeout.as_ref()).map(Duration::from_secs))
             .unwrap_or(TIMEOUT),
         become_root: become_root(reader, options),
     }
 }
 
+fn value<T: Clone>(setting: Option<&Setting<T>>) -> Option<T> {
+    setting.map(|setting| setting.value.clone())
+}
+
 fn become_root(reader: &mut Reader<'_>, options: &Options) -> Become {
+    let config = options.config();
     let wanted = reader
-        .last(&["ansible_become"], boolean)
-        .or_else(|| from_env(reader, options, "ANSIBLE_BECOME", boolean));
+        .last(names::BECOME, boolean)
+        .or_else(|| value(config.become_root.as_ref()));
     let enabled = options.become_root || wanted.unwrap_or(true);
     if enabled {
-        check_become(reader);
+        check_become(reader, options);
     }
     Become {
         enabled,
         password: reader
-            .last(
-                &[
-                    "ansible_become_password",
-                    "ansible_become_pass",
-                    "ansible_sudo_pass",
-                ],
-                secret,
-            )
+            .last(names::BECOME_PASSWORD, secret)
             .or_else(|| options.become_password.clone())
-            .or_else(|| options.env("ANSIBLE_BECOME_PASS").map(Secret::from)),
+            .or_else(|| config.become_password.clone()),
         exe: reader
-            .last(&["ansible_become_exe", "ansible_sudo_exe"], owned)
-            .or_else(|| options.env("ANSIBLE_BECOME_EXE"))
+            .last(names::BECOME_EXE, owned)
+            .or_else(|| value(config.become_exe.as_ref()).filter(|exe| !exe.is_empty()))
             .unwrap_or_else(|| "sudo".to_owned()),
         flags: reader
-            .last(&["ansible_become_flags", "ansible_sudo_flags"], owned)
-            .or_else(|| options.env("ANSIBLE_BECOME_FLAGS")),
+            .last(names::BECOME_FLAGS, flags)
+            .or_else(|| value(config.become_flags.as_ref())),
     }
 }
 
 /// Root by sudo is the only escalation there is.
-fn check_become(reader: &mut Reader<'_>) {
-    reader.last(&["ansible_become_method"], |node| match text(node)? {
+fn check_become(reader: &mut Reader<'_>, options: &Options) {
+    let config = options.config();
+    let method = |node: &Node| match text(node)? {
         "sudo" | "ansible.builtin.sudo" => Ok(()),
         other => Err(vec![
             bad(format!("{} is not supported; sudo is", shown(other)))
                 .at(node)
                 .hint("log in as root, or as a user who may use sudo"),
         ]),
-    });
-    reader.last(
-        &["ansible_become_user", "ansible_sudo_user"],
-        |node| match text(node)? {
-            "root" => Ok(()),
-            other => Err(vec![
-                bad(format!("{} is not enough; monopg needs root", shown(other))).at(node),
-            ]),
-        },
-    );
+    };
+    let user = |node: &Node| match text(node)? {
+        "root" => Ok(()),
+        other => Err(vec![
+            bad(format!("{} is not enough; monopg needs root", shown(other)))
+                .at(node)
+                .hint("set ansible_become_user: root for these hosts"),
+        ]),
+    };
+    if reader.last(names::BECOME_METHOD, method).is_none() {
+        configured(
+            reader,
+            names::BECOME_METHOD,
+            config.become_method.as_ref(),
+            method,
+        );
+    }
+    if reader.last(names::BECOME_USER, user).is_none() {
+        configured(
+            reader,
+            names::BECOME_USER,
+            config.become_user.as_ref(),
+            user,
+        );
+    }
 }
 
-/// All three lists one after the other, as Ansible appends them; host key checking switched off is one
-/// more option.
+/// Checks a configured text like the variable that would win over it.
+fn configured<T>(
+    reader: &mut Reader<'_>,
+    names: &[&str],
+    setting: Option<&Setting<String>>,
+    check: impl Fn(&Node) -> Checked<T>,
+) -> Option<T> {
+    let setting = setting.filter(|s| !s.value.is_empty() && !reader.has(names))?;
+    match check(&Node::text(setting.value.as_str())) {
+        Ok(value) => Some(value),
+        Err(bads) => {
+            for Bad { what, hint, .. } in bads {
+                let mut problem =
+                    SettingProblem::new("settings.ansible_cfg", what).at(setting.place.clone());
+                problem.hint = hint;
+                reader.problems.push(problem);
+            }
+            None
+        }
+    }
+}
+
+/// All three lists one after the other, as Ansible appends them.
 fn ssh_args(reader: &mut Reader<'_>, options: &Options) -> Vec<String> {
+    let config = options.config();
     let mut args = Vec::new();
-    for (variable, env) in [
-        ("ansible_ssh_args", "ANSIBLE_SSH_ARGS"),
-        ("ansible_ssh_common_args", "ANSIBLE_SSH_COMMON_ARGS"),
-        ("ansible_ssh_extra_args", "ANSIBLE_SSH_EXTRA_ARGS"),
+    for (names, setting) in [
+        (names::SSH_ARGS, config.ssh_args.as_ref()),
+        (names::SSH_COMMON_ARGS, config.ssh_common_args.as_ref()),
+        (names::SSH_EXTRA_ARGS, config.ssh_extra_args.as_ref()),
     ] {
         let words = reader
-            .last(&[variable], words)
-            .or_else(|| from_env(reader, options, env, words));
+            .last(names, words)
+            .or_else(|| configured(reader, names, setting, words));
         args.extend(words.unwrap_or_default());
-    }
-    let names = ["ansible_host_key_checking", "ansible_ssh_host_key_checking"];
-    let checking = reader
-        .last(&names, boolean)
-        .or_else(|| from_env(reader, options, "ANSIBLE_SSH_HOST_KEY_CHECKING", boolean))
-        .or_else(|| from_env(reader, options, "ANSIBLE_HOST_KEY_CHECKING", boolean));
-    if checking == Some(false) {
-        args.extend(["-o".to_owned(), "StrictHostKeyChecking=no".to_owned()]);
     }
     args
 }
@@ -161,32 +182,22 @@ impl Reader<'_> {
         let name = names.iter().rev().find(|name| self.var(name).is_some())?;
         self.take(name, check)
     }
-}
 
-/// A value of the environment, which is checked like a variable.
-fn from_env<T>(
-    reader: &mut Reader<'_>,
-    options: &Options,
-    name: &'static str,
-    check: impl Fn(&Node) -> Checked<T>,
-) -> Option<T> {
-    let value = options.env(name)?;
-    match check(&Node::text(value)) {
-        Ok(value) => Some(value),
-        Err(bads) => {
-            for bad in bads {
-                let problem = SettingProblem::new("settings.environment", bad.what)
-                    .at(Place::Flag("environment"))
-                    .of(name);
-                reader.problems.push(problem);
-            }
-            None
-        }
+    fn has(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.var(name).is_some())
     }
 }
 
 fn owned(node: &Node) -> Checked<String> {
     text(node).map(str::to_owned)
+}
+
+/// Text that may be empty: no flags at all.
+fn flags(node: &Node) -> Checked<String> {
+    match node.as_str() {
+        Some("") => Ok(String::new()),
+        _ => owned(node),
+    }
 }
 
 /// Text that no message shows.

@@ -63,13 +63,12 @@ fn credentials_are_checked_without_ever_being_shown() {
     group_vars/pg.yml:8: monopg_credentials: `password` is missing (host node1)
       hint: it is the password of monopg_username
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: holds a template, which monopg does not render yet (host node1)
-      hint: write the value itself, or give it with -e
+    group_vars/pg.yml:8: monopg_credentials: `monopg_credentials.postgres-password`: the template is not valid: unexpected identifier, expected end of variable block (host node1)
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: is encrypted with Ansible Vault, which monopg does not read yet (host node1)
-      hint: give it with -e @FILE, decrypted
+    group_vars/pg.yml:8: monopg_credentials: this cannot be decrypted (host node1): this is not a header of Ansible Vault
+      hint: the first line is $ANSIBLE_VAULT;1.1;AES256, or $ANSIBLE_VAULT;1.2;AES256;LABEL
     one problem in the settings
-    group_vars/pg.yml:8: monopg_credentials: the tag !other is not known (host node1)
+    group_vars/pg.yml:8: monopg_credentials: `monopg_credentials.postgres-password`: the tag !other is not known here (host node1)
       hint: remove it
     "#);
     let unsafe_text = world(&[("monopg_credentials", "{postgres-password: !unsafe '{{x}}'}")]);
@@ -86,7 +85,7 @@ fn connection_variables_flags_and_environment() {
         let b = c.become_root;
         let secret = |s: &Option<Secret>| s.as_ref().map(|s| s.expose_str().unwrap().to_owned());
         format!(
-            "{:?} {}@{}:{} key={} pw={:?} args={:?} t={} become={} pw={:?} {} {:?}",
+            "{:?} {}@{}:{} key={} pw={:?} args={:?} check={} t={} become={} pw={:?} {} {:?}",
             c.via,
             c.user.unwrap_or_default(),
             c.address,
@@ -94,6 +93,7 @@ fn connection_variables_flags_and_environment() {
             c.private_key.unwrap_or_default().display(),
             secret(&c.password),
             c.ssh_args,
+            c.host_key_checking,
             c.timeout.as_secs(),
             b.enabled,
             secret(&b.password),
@@ -160,28 +160,99 @@ fn connection_variables_flags_and_environment() {
         }),
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
-    Ssh @node1:0 key= pw=None args=[] t=10 become=true pw=None sudo None
-    Ssh me@legacy:2222 key=/home/me/.ssh/k pw=Some("three") args=["-o", "UserKnownHostsFile=/a b", "-J", "jump", "-p", "1", "-o", "StrictHostKeyChecking=no"] t=30 become=true pw=Some("two") /opt/sudo Some("-H")
-    Ssh @node1:0 key= pw=None args=[] t=10 become=false pw=None sudo None
-    Ssh @node1:0 key= pw=None args=[] t=10 become=true pw=None sudo None
-    Local @node1:0 key= pw=None args=[] t=10 become=true pw=None sudo None
-    Ssh flag@node1:0 key=/home/me/flag pw=None args=[] t=5 become=true pw=Some("typed") sudo None
-    Ssh env@node1:2200 key=/k pw=None args=["-C", "-o", "StrictHostKeyChecking=no"] t=7 become=false pw=Some("envpw") sudo None
+    Ssh @node1:0 key= pw=None args=[] check=true t=10 become=true pw=None sudo None
+    Ssh me@legacy:2222 key=/home/me/.ssh/k pw=Some("three") args=["-o", "UserKnownHostsFile=/a b", "-J", "jump", "-p", "1"] check=false t=30 become=true pw=Some("two") /opt/sudo Some("-H")
+    Ssh @node1:0 key= pw=None args=[] check=true t=10 become=false pw=None sudo None
+    Ssh @node1:0 key= pw=None args=[] check=true t=10 become=true pw=None sudo None
+    Local @node1:0 key= pw=None args=[] check=true t=10 become=true pw=None sudo None
+    Ssh flag@node1:0 key=/home/me/flag pw=None args=[] check=true t=5 become=true pw=Some("typed") sudo None
+    Ssh env@node1:2200 key=/k pw=None args=["-C"] check=false t=7 become=false pw=Some("envpw") sudo None
     "#);
     let mut bad = world(&[
         ("ansible_port", "70000"),
         ("ansible_password", "123"),
         ("ansible_ssh_args", "\"'x\""),
     ]);
-    bad.options.env = env(&[("ANSIBLE_TIMEOUT", "soon"), ("ANSIBLE_BECOME", "perhaps")]);
     insta::assert_snapshot!(bad.errors(), @r#"
-    5 problems in the settings
+    3 problems in the settings
     group_vars/pg.yml:9: ansible_port: `70000` is not a port (host node1)
     group_vars/pg.yml:10: ansible_password: must be text, not an integer (host node1)
       hint: quote it
     group_vars/pg.yml:11: ansible_ssh_args: a quote is not closed (host node1)
-    environment: ANSIBLE_TIMEOUT: must be a number of seconds from 1 to 3600 (host node1)
-    environment: ANSIBLE_BECOME: must be true or false, not text `perhaps` (host node1)
+    "#);
+    bad.options.env = env(&[("ANSIBLE_TIMEOUT", "soon"), ("ANSIBLE_REMOTE_PORT", "0")]);
+    insta::assert_snapshot!(bad.errors(), @r#"
+    2 problems in the settings
+    ANSIBLE_REMOTE_PORT (environment): `0` is not a whole number from 1 to 65535
+    ANSIBLE_TIMEOUT (environment): `soon` is not a whole number from 1 to 3600
+    "#);
+}
+
+#[test]
+fn what_ansible_cfg_says_counts_where_nothing_else_does() {
+    let cfg = "[defaults]\ninventory = hosts.yml\nremote_user = cfg\nremote_port = 2200\nprivate_key_file = keys/id\n\
+               host_key_checking = False\n[ssh_connection]\nssh_common_args = -o 'UserKnownHostsFile=/a b'\ntimeout = 44\n\
+               [privilege_escalation]\nbecome = False\nbecome_exe = /opt/sudo\nbecome_flags =\n";
+    let text = |vars: &[(&str, &str)], change: &dyn Fn(&mut Options)| {
+        let mut world = world(vars);
+        world.file("ansible.cfg", cfg);
+        world.options.inventories.clear();
+        change(&mut world.options);
+        let dir = world.options.cwd.display().to_string();
+        let c = world.host().connection;
+        let b = c.become_root;
+        format!(
+            "{}:{} {} {:?} check={} t={} become={} {} {:?}",
+            c.user.unwrap_or_default(),
+            c.port.unwrap_or_default(),
+            c.private_key.unwrap_or_default().display(),
+            c.ssh_args,
+            c.host_key_checking,
+            c.timeout.as_secs(),
+            b.enabled,
+            b.exe,
+            b.flags,
+        )
+        .replace(&dir, "DIR")
+    };
+    let all = [
+        text(&[], &|_| {}),
+        text(&[], &|o| o.env = env(&[("ANSIBLE_REMOTE_USER", "env")])),
+        text(&[], &|o| {
+            o.env = env(&[("ANSIBLE_REMOTE_USER", "env")]);
+            o.user = Some("flag".into());
+            o.timeout = Some(Duration::from_secs(5));
+            o.private_key = Some("flag".into());
+            o.become_root = true;
+        }),
+        text(
+            &[
+                ("ansible_user", "var"),
+                ("ansible_become", "true"),
+                ("ansible_ssh_host_key_checking", "true"),
+                ("ansible_ssh_common_args", "''"),
+                ("ansible_become_flags", "-n"),
+            ],
+            &|o| o.user = Some("flag".into()),
+        ),
+    ];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    cfg:2200 DIR/keys/id ["-o", "UserKnownHostsFile=/a b"] check=false t=44 become=false /opt/sudo Some("")
+    env:2200 DIR/keys/id ["-o", "UserKnownHostsFile=/a b"] check=false t=44 become=false /opt/sudo Some("")
+    flag:2200 DIR/flag ["-o", "UserKnownHostsFile=/a b"] check=false t=5 become=true /opt/sudo Some("")
+    var:2200 DIR/keys/id [] check=true t=44 become=true /opt/sudo Some("-n")
+    "#);
+    let wrong = world(&[("ansible_become_user", "root")]);
+    wrong.file(
+        "ansible.cfg",
+        "[ssh_connection]\nssh_args = 'x\n[privilege_escalation]\nbecome_user = pg\nbecome_method = su\n",
+    );
+    // The variable wins, so what is configured beside it is not looked at.
+    insta::assert_snapshot!(wrong.errors(), @r#"
+    2 problems in the settings
+    ansible.cfg:2: a quote is not closed (host node1)
+    ansible.cfg:5: `su` is not supported; sudo is (host node1)
+      hint: log in as root, or as a user who may use sudo
     "#);
 }
 

@@ -24,25 +24,31 @@ const RELEASE: usize = 53;
 /// characters and has eleven more than the name.
 const STATEFUL_SET: usize = 52;
 
+/// What is wrong with the name of a variable that looks like a setting and is none.
+pub(super) fn unknown_variable(name: &str, place: &Place) -> Option<SettingProblem> {
+    if !name.starts_with("monopg_") || super::table::find(name).is_some() {
+        return None;
+    }
+    let hint = match nearest(name, SETTINGS.iter().map(|s| s.name)) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "variables of your own must not begin with `monopg_`".to_owned(),
+    };
+    Some(
+        SettingProblem::new("settings.unknown", "is not a setting of monopg")
+            .at(place.clone())
+            .of(name)
+            .hint(hint),
+    )
+}
+
 /// Notes `monopg_*` variables that do not exist.
 pub(super) fn unknown(reader: &mut Reader<'_>) {
-    let mut problems = Vec::new();
-    for (name, var) in reader.vars {
-        if !name.starts_with("monopg_") || super::table::find(name).is_some() {
-            continue;
-        }
-        let hint = match nearest(name, SETTINGS.iter().map(|s| s.name)) {
-            Some(near) => format!("did you mean {near}?"),
-            None => "variables of your own must not begin with `monopg_`".to_owned(),
-        };
-        problems.push(
-            SettingProblem::new("settings.unknown", "is not a setting of monopg")
-                .at(var.place.clone())
-                .of(name)
-                .hint(hint),
-        );
-    }
-    reader.problems.append(&mut problems);
+    let problems: Vec<_> = reader
+        .vars
+        .iter()
+        .filter_map(|(name, var)| unknown_variable(name, &var.place))
+        .collect();
+    reader.problems.extend(problems);
 }
 
 /// Notes required variables without a value.
@@ -111,6 +117,15 @@ pub(super) fn read(
         other => Err(vec![
             bad(format!("{} is not known; russh is", shown(other))).at(node),
         ]),
+    });
+    reader.take("monopg_clear_text_secrets", |node| match text(node)? {
+        "refused" | "allowed" => Ok(()),
+        other => Err(vec![
+            bad(format!("{} is neither refused nor allowed", shown(other))).at(node),
+        ]),
+    });
+    list(reader, "monopg_clear_text_allowed", |node| {
+        text(node).map(str::to_owned)
     });
     everybody(reader);
     let values = values(reader, &paths, &options.cwd);
@@ -476,7 +491,7 @@ fn everybody(reader: &mut Reader<'_>) {
 
 fn values(reader: &mut Reader<'_>, paths: &Paths<'_>, cwd: &Path) -> values::Values {
     let list = reader.take("monopg_values_files", |node| {
-        node.as_sequence().ok_or_else(|| {
+        node.as_sequence().map(<[Node]>::to_vec).ok_or_else(|| {
             let hint = node.as_str().map(|t| format!("write it as [{t}]"));
             vec![Bad {
                 hint,
@@ -488,7 +503,7 @@ fn values(reader: &mut Reader<'_>, paths: &Paths<'_>, cwd: &Path) -> values::Val
         .var("monopg_values_files")
         .map_or(Place::Flag("-e"), |var| var.place.clone());
     values::read(
-        list.unwrap_or_default(),
+        &list.unwrap_or_default(),
         &place,
         paths,
         cwd,

@@ -4,7 +4,9 @@
 //! all of it at once and with its place, before anything is connected to.
 
 mod check;
+pub mod clear_text;
 mod connection;
+pub mod given;
 mod host;
 mod objects;
 mod options;
@@ -17,12 +19,14 @@ pub mod table;
 mod values;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+pub use given::resolve_given;
 pub use options::{Env, Options};
 pub use problem::{SettingProblem, SettingsErrors};
 pub use spec::*;
 
+use crate::inventory::template::Renderer;
 use crate::inventory::{Inventory, InventoryError};
 use reader::Reader;
 
@@ -39,65 +43,60 @@ pub struct Resolved {
 /// one of them, and there are none at all: every problem of every host is listed instead.
 pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     let mut warnings = Vec::new();
-    let sources = match options.inventories.as_slice() {
-        [] => from_env(options),
-        given => given.to_vec(),
-    };
-    let mut inventory = Inventory::load(&sources, &options.extra_vars, &options.cwd)
-        .map_err(|faults| failed(&faults, options, &mut warnings))?;
+    let mut options = options.clone();
+    let config = options
+        .load_config()
+        .map_err(|faults| failed(&faults, &mut warnings))?;
+    let options = &options;
+    warnings.extend(config.warnings.iter().cloned());
+    let mut inventory =
+        Inventory::load(&options.request()).map_err(|faults| failed(&faults, &mut warnings))?;
     warnings.extend(inventory.take_warnings());
-    if let Some(config) = ansible_cfg(options) {
-        warnings.push(format!("{config}: ansible.cfg is not read yet"));
-    }
     let (names, remarks) = inventory
         .select(options.limit.as_deref())
-        .map_err(|fault| failed(&[fault], options, &mut warnings))?;
+        .map_err(|fault| failed(&[fault], &mut warnings))?;
     warnings.extend(remarks);
+    let renderer = Renderer::new(
+        inventory,
+        options.keyring.clone(),
+        &options.cwd,
+        options.env.clone(),
+    );
 
     let mut problems = Vec::new();
     let mut hosts = Vec::new();
     // What to say if no host has the variable that makes it ours.
     let mut misspelt = Vec::new();
     let mut meant = false;
+    let mut versioned = clear_text::Versioned::default();
     for name in &names {
-        let vars = match inventory.vars(name) {
-            Ok(vars) => vars,
+        let scope = match renderer.scope(name) {
+            Ok(scope) => scope,
             Err(faults) => {
                 meant = true;
                 problems.extend(faults.iter().map(|f| of_host(f.into(), name)));
                 continue;
             }
         };
-        let mut reader = Reader::new(&vars);
+        let mut reader = Reader::new(&scope);
         if reader.var("monopg_chart").is_none() {
             host::unknown(&mut reader);
             misspelt.extend(reader.problems.into_iter().map(|p| of_host(p, name)));
             continue;
         }
         meant = true;
-        let base = inventory
+        let base = renderer
+            .inventory()
             .inventory_dir(name)
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
-        let spec = host::read(&mut reader, options, &base);
-        let connection = connection::read(name, &mut reader, options);
-        let sound = reader.problems.is_empty();
-        problems.extend(reader.problems.into_iter().map(|p| of_host(p, name)));
-        warnings.extend(reader.warnings);
-        match spec {
-            Some(spec) if sound => hosts.push(HostSettings {
-                name: name.clone(),
-                connection,
-                spec,
-            }),
-            // Nothing is ever silently left out.
-            None if sound => problems.push(of_host(
-                SettingProblem::new("settings.value", "the settings are incomplete"),
-                name,
-            )),
-            _ => {}
-        }
+        let (host, wrong, remarks) = settle(name, reader, options, &base);
+        hosts.extend(host);
+        let clear = clear_text::refused(scope.vars(), &options.cwd, &mut versioned);
+        problems.extend(clear.into_iter().map(|p| of_host(p, name)));
+        problems.extend(wrong.into_iter().map(|p| of_host(p, name)));
+        warnings.extend(remarks);
     }
-    warnings.extend(inventory.take_warnings());
+    warnings.extend(renderer.inventory().take_warnings());
     if !meant {
         problems.extend(misspelt);
         problems.push(nobody(&names, options));
@@ -111,12 +110,33 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
     }
 }
 
-fn from_env(options: &Options) -> Vec<String> {
-    let list = options.env("ANSIBLE_INVENTORY").unwrap_or_default();
-    list.split(',')
-        .map(|s| s.trim().to_owned())
-        .filter(|s| !s.is_empty())
-        .collect()
+/// One host's settings, if nothing is wrong with them, with all problems and remarks.
+fn settle(
+    name: &str,
+    mut reader: Reader<'_>,
+    options: &Options,
+    base: &Path,
+) -> (Option<HostSettings>, Vec<SettingProblem>, Vec<String>) {
+    let spec = host::read(&mut reader, options, base);
+    let connection = connection::read(name, &mut reader, options);
+    let mut problems = reader.problems;
+    let host = match spec {
+        Some(spec) if problems.is_empty() => Some(HostSettings {
+            name: name.to_owned(),
+            connection,
+            spec,
+        }),
+        // Nothing is ever silently left out.
+        None if problems.is_empty() => {
+            problems.push(SettingProblem::new(
+                "settings.value",
+                "the settings are incomplete",
+            ));
+            None
+        }
+        _ => None,
+    };
+    (host, problems, reader.warnings)
 }
 
 fn of_host(mut problem: SettingProblem, host: &str) -> SettingProblem {
@@ -124,28 +144,9 @@ fn of_host(mut problem: SettingProblem, host: &str) -> SettingProblem {
     problem
 }
 
-fn failed(
-    faults: &[InventoryError],
-    options: &Options,
-    warnings: &mut Vec<String>,
-) -> SettingsErrors {
-    let mut problems: Vec<SettingProblem> = faults.iter().map(SettingProblem::from).collect();
-    let config = ansible_cfg(options).is_some();
-    for problem in &mut problems {
-        if matches!(faults, [InventoryError::NoSource]) && config {
-            problem.hint = Some("ansible.cfg is not read yet: name it with -i FILE".to_owned());
-        }
-    }
+fn failed(faults: &[InventoryError], warnings: &mut Vec<String>) -> SettingsErrors {
+    let problems = faults.iter().map(SettingProblem::from).collect();
     SettingsErrors::new(problems, std::mem::take(warnings))
-}
-
-/// The configuration that Ansible would find first, as far as it lies near.
-fn ansible_cfg(options: &Options) -> Option<String> {
-    let here = || {
-        let exists = options.cwd.join("ansible.cfg").exists();
-        exists.then(|| "ansible.cfg".to_owned())
-    };
-    options.env("ANSIBLE_CONFIG").or_else(here)
 }
 
 fn nobody(names: &[String], options: &Options) -> SettingProblem {
@@ -170,6 +171,10 @@ fn nobody(names: &[String], options: &Options) -> SettingProblem {
 mod check_tests;
 #[cfg(test)]
 mod connection_tests;
+#[cfg(test)]
+mod given_tests;
+#[cfg(test)]
+mod template_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

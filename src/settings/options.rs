@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::secrets::Secret;
+use crate::inventory::{AnsibleConfig, AnsibleProgram, InventoryError, Request};
+use crate::secrets::{Keyring, Secret};
 
-/// Looks up an environment variable; a closure, so that tests need no process environment.
-pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+pub use crate::inventory::Env;
 
 /// Flags and surroundings.
 #[derive(Clone)]
 pub struct Options {
-    /// `-i`, in order; empty: `ANSIBLE_INVENTORY`.
+    /// `-i`, in order; empty: what is configured, else the machine's own.
     pub inventories: Vec<String>,
     /// `--limit`.
     pub limit: Option<String>,
@@ -31,6 +31,14 @@ pub struct Options {
     pub private_key: Option<PathBuf>,
     /// `-T`: for connecting and authenticating.
     pub timeout: Option<Duration>,
+    /// `--playbook-dir`.
+    pub playbook_dir: Option<PathBuf>,
+    /// `--inventory-from ansible`.
+    pub from_ansible: Option<AnsibleProgram>,
+    /// What opens encrypted files.
+    pub keyring: Arc<Keyring>,
+    /// Ansible's configuration; `None`: nobody has looked for it.
+    pub config: Option<Arc<AnsibleConfig>>,
     /// The current folder, absolute.
     pub cwd: PathBuf,
     /// The environment.
@@ -50,9 +58,48 @@ impl Options {
             key_passphrase: None,
             private_key: None,
             timeout: None,
+            playbook_dir: None,
+            from_ansible: None,
+            keyring: Arc::new(Keyring::none()),
+            config: None,
             cwd: cwd.into(),
             env,
         }
+    }
+
+    /// Looks for Ansible's configuration, unless somebody has.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load_config(&mut self) -> Result<Arc<AnsibleConfig>, Vec<InventoryError>> {
+        if let Some(config) = &self.config {
+            return Ok(config.clone());
+        }
+        let config = Arc::new(AnsibleConfig::load(&self.cwd, &self.env)?);
+        self.config = Some(config.clone());
+        Ok(config)
+    }
+
+    /// What is configured; nothing if nobody has looked.
+    pub(super) fn config(&self) -> Arc<AnsibleConfig> {
+        self.config.clone().unwrap_or_default()
+    }
+
+    /// What the inventory is read from, with all that is configured about reading.
+    pub fn request(&self) -> Request {
+        let config = self.config();
+        let mut request = Request::new(&self.cwd);
+        request.sources = match self.inventories.as_slice() {
+            [] => config.default_sources(&self.cwd),
+            given => given.to_vec(),
+        };
+        request.extra_vars.clone_from(&self.extra_vars);
+        let configured_dir = || config.playbook_dir.as_ref().map(|s| s.value.clone());
+        request.playbook_dir = self.playbook_dir.clone().or_else(configured_dir);
+        request.keyring = self.keyring.clone();
+        request.from_ansible.clone_from(&self.from_ansible);
+        config.configure(&mut request);
+        request
     }
 
     pub(super) fn env(&self, name: &str) -> Option<String> {

@@ -6,6 +6,12 @@ use std::fmt;
 use crate::error::{Exit, Problem};
 use crate::inventory::{InventoryError, Place};
 
+/// The identifier of a problem with something encrypted, whose exit code is its own.
+pub(super) const LOCKED: &str = "settings.locked";
+
+/// The identifier of a problem with a secret in clear, whose exit code is its own too.
+pub(super) const CLEAR: &str = "settings.clear_text";
+
 /// One thing to put right. Never holds the value of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingProblem {
@@ -85,7 +91,11 @@ impl fmt::Display for SettingProblem {
 
 impl From<&InventoryError> for SettingProblem {
     fn from(error: &InventoryError) -> Self {
-        let mut problem = SettingProblem::new("settings.inventory", error.to_string());
+        let id = match error {
+            InventoryError::Locked { .. } => LOCKED,
+            _ => "settings.inventory",
+        };
+        let mut problem = SettingProblem::new(id, error.to_string());
         problem.hint = error.hint().map(str::to_owned);
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
@@ -103,7 +113,11 @@ impl From<&SettingProblem> for Problem {
             what: problem.to_string(),
             causes: problem.causes.clone(),
             hints: problem.hint.iter().cloned().collect(),
-            exit: Exit::Settings,
+            exit: match problem.id {
+                LOCKED => Exit::Secrets,
+                CLEAR => Exit::ClearSecret,
+                _ => Exit::Settings,
+            },
         }
     }
 }
@@ -140,7 +154,7 @@ impl SettingsErrors {
         }
     }
 
-    /// As the problems that reports show; each leads to exit code 10.
+    /// As the problems that reports show; each leads to exit code 10, or to 11 if a key is missing.
     pub fn as_problems(&self) -> Vec<Problem> {
         self.problems.iter().map(Problem::from).collect()
     }
@@ -166,3 +180,29 @@ impl fmt::Display for SettingsErrors {
 }
 
 impl std::error::Error for SettingsErrors {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::secrets::KeyError;
+
+    #[test]
+    fn what_lacks_its_key_ends_with_a_code_of_its_own() {
+        let place = Place::File(Arc::from("group_vars/all.yml"));
+        let error = KeyError {
+            what: "no password opens this".to_owned(),
+            line: Some(2),
+            hint: Some("give one".to_owned()),
+        };
+        let locked = SettingProblem::from(&InventoryError::locked(place, error));
+        let problem = Problem::from(&locked);
+        assert_eq!(problem.exit, Exit::Secrets);
+        assert_eq!(problem.causes, ["no password opens this"]);
+        assert_eq!(problem.hints, ["give one"]);
+        assert!(problem.what.starts_with("group_vars/all.yml:2: "));
+        let other = Problem::from(&SettingProblem::from(&InventoryError::NoSource));
+        assert_eq!(other.exit, Exit::Settings);
+    }
+}

@@ -208,9 +208,9 @@ pub struct Connection {
     pub via: Via,
     /// `ansible_host`, default the inventory name.
     pub address: String,
-    /// `ansible_port`; `None` = 22 (or what ssh_config says, later).
+    /// `ansible_port`; `None` = what the arguments or ssh_config say, else 22.
     pub port: Option<u16>,
-    /// `ansible_user`; `None` = the laptop's user (or what ssh_config says, later).
+    /// `ansible_user`; `None` = what the arguments or ssh_config say, else the laptop's user.
     pub user: Option<String>,
     /// `ansible_ssh_private_key_file`.
     pub private_key: Option<PathBuf>,
@@ -220,6 +220,8 @@ pub struct Connection {
     pub password: Option<Secret>,
     /// Arguments for ssh that Ansible would append, split by shell rules (`-o Key=Value` pairs are honoured).
     pub ssh_args: Vec<String>,
+    /// `ansible_host_key_checking`: if false, an unknown key is accepted (a changed one never is).
+    pub host_key_checking: bool,
     /// `monopg_host_key`: a pinned fingerprint `SHA256:…`.
     pub host_key: Option<String>,
     /// `-T`, `ansible_ssh_timeout`: for connecting and authenticating.

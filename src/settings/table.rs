@@ -30,6 +30,8 @@ pub enum Kind {
     Clients,
     /// A list of address ranges.
     Cidrs,
+    /// A list of names of variables, or of dotted paths.
+    Names,
     /// A mapping with the named keys.
     Map(&'static [&'static str]),
     /// One of the named words.
@@ -52,6 +54,7 @@ impl Kind {
             Kind::Paths => "list of paths",
             Kind::Clients => "list of clients",
             Kind::Cidrs => "list of CIDRs",
+            Kind::Names => "list of names",
             Kind::Map(_) => "mapping",
             Kind::Choice(_) => "word",
         }
@@ -278,6 +281,20 @@ pub const SETTINGS: &[Setting] = &[
         Some("russh"),
         "russh",
         "Which SSH client is used.",
+    ),
+    optional(
+        "monopg_clear_text_secrets",
+        Kind::Choice(&["refused", "allowed"]),
+        Some("refused"),
+        "allowed",
+        "Whether a secret may stand in clear in a file that git keeps. `secrets check` tells of it either way.",
+    ),
+    optional(
+        "monopg_clear_text_allowed",
+        Kind::Names,
+        Some("[]"),
+        "[app_token, grafana.adminPassword]",
+        "What `secrets check` passes over: names of variables, or dotted paths in variables and values files.",
     ),
     optional(
         "monopg_base_dir",

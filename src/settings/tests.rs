@@ -252,8 +252,8 @@ fn all_problems_of_all_hosts_are_listed_at_once() {
     group_vars/pg.yml:13: ansible_become_method: `su` is not supported; sudo is (host node1, node2, node3, node4, node5 and 2 more)
       hint: log in as root, or as a user who may use sudo
     group_vars/pg.yml:14: ansible_become_user: `postgres` is not enough; monopg needs root (host node1, node2, node3, node4, node5 and 2 more)
-    host_vars/node2.yml:1: ansible_host: holds a template, which monopg does not render yet (host node2)
-      hint: write the value itself, or give it with -e
+      hint: set ansible_become_user: root for these hosts
+    host_vars/node2.yml:1: ansible_host: `x` is not defined (host node2)
     hosts.yml:4: monopg_release: `Bad_` is not a valid name (host node1)
       hint: lower-case letters, digits and `-` inside, at most 63 characters
     monopg_chart_sha256: is required and has no value (host node1, node2, node3, node4, node5 and 2 more)
@@ -306,10 +306,10 @@ fn only_hosts_with_a_chart_take_part() {
       hint: a host takes part if monopg_chart is defined for it, as in group_vars/k3s_postgresql/main.yml
     one problem in the settings
     no inventory is given
-      hint: name it with -i FILE
+      hint: name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE
     one problem in the settings
     no inventory is given
-      hint: ansible.cfg is not read yet: name it with -i FILE
+      hint: name it with -i FILE, or in ansible.cfg: [defaults] inventory = FILE
     "#);
     world.file("group_vars/pg.yml", "{% %}");
     world.file("hosts.yml", "pg: {hosts: {node1: }}\n");

@@ -11,6 +11,7 @@ use super::problem::SettingProblem;
 use super::source::Paths;
 use super::spec::ValuesFile;
 use crate::inventory::Place;
+use crate::secrets::Keyring;
 use crate::yaml::{self, Mapping, Mark, Node, Schema, Value};
 
 /// A value of the merged files with its place.
@@ -147,7 +148,10 @@ pub(super) fn read(
     };
     for item in items {
         let Some(text) = item.as_str().filter(|t| !t.is_empty()) else {
-            let problem = not("a path", item);
+            let problem = match item.sealed {
+                true => bad("must be a path").at(item),
+                false => not("a path", item),
+            };
             problems.push(from_bad(place, problem));
             continue;
         };
@@ -161,16 +165,19 @@ pub(super) fn read(
                 values.files.push(ValuesFile { path, content });
             }
             Err(Fail::Unreadable(why)) => {
-                let mut problem = from_bad(
-                    place,
-                    bad(format!("{} cannot be read", shown(text))).at(item),
-                );
+                let what = match item.sealed {
+                    true => "the file that is named here, encrypted, cannot be read".to_owned(),
+                    false => format!("{} cannot be read", shown(text)),
+                };
+                let mut problem = from_bad(place, bad(what).at(item));
                 problem.causes.push(why);
-                problem.hint = Some(format!(
-                    "the path is {} (relative paths start from {})",
-                    path.display(),
-                    paths.base.display()
-                ));
+                if !item.sealed {
+                    problem.hint = Some(format!(
+                        "the path is {} (relative paths start from {})",
+                        path.display(),
+                        paths.base.display()
+                    ));
+                }
                 problems.push(problem);
             }
             Err(Fail::Content(problem)) => problems.push(*problem),
@@ -190,12 +197,30 @@ fn from_bad(place: &Place, bad: Bad) -> SettingProblem {
     problem
 }
 
-enum Fail {
+/// Why a values file cannot be used.
+pub(super) enum Fail {
     Unreadable(String),
     Content(Box<SettingProblem>),
 }
 
-fn read_one(
+impl Fail {
+    /// As a problem of the file, which a variable names.
+    pub fn into_problem(self, name: &str, path: &Path, named_at: &Place) -> SettingProblem {
+        match self {
+            Fail::Content(problem) => *problem,
+            Fail::Unreadable(why) => {
+                let what = format!("{} cannot be read", shown(name));
+                let mut problem = from_bad(named_at, bad(what));
+                problem.causes.push(why);
+                problem.hint = Some(format!("the path is {}", path.display()));
+                problem
+            }
+        }
+    }
+}
+
+/// A file's bytes and what Helm reads from them.
+pub(super) fn read_one(
     name: &Arc<str>,
     path: &Path,
     warnings: &mut Vec<String>,
@@ -238,7 +263,12 @@ fn read_one(
             format!("a values file is a mapping, not {}", node.kind()),
         )));
     }
-    if let Some(mac) = node.at(&["sops", "mac"]) {
+    // Also one whose MAC is gone: its values are encrypted all the same.
+    if let Some(mac) = node
+        .at(&["sops", "mac"])
+        .or(node.get("sops"))
+        .filter(|_| Keyring::is_sops(&node))
+    {
         return Err(content_fault(
             told(
                 mac.mark,

@@ -247,11 +247,21 @@ impl Builder<'_> {
             Items::List(items) => Value::Sequence(items),
             Items::Pairs { pairs, .. } => Value::Mapping(self.mapping(pairs)?),
         };
+        // Ansible writes a set as the list of its members.
+        let (value, tag) = match (value, frame.tag) {
+            (Value::Mapping(members), Some(tag))
+                if tag == "!!set" && self.schema == Schema::Ansible11 =>
+            {
+                let members = members.into_pairs().into_iter().map(|(key, _)| key);
+                (Value::Sequence(members.collect()), None)
+            }
+            other => other,
+        };
         let sized = Sized {
             node: Node {
                 value,
                 mark: frame.mark,
-                tag: frame.tag,
+                tag,
                 source: None,
                 sealed: false,
             },

@@ -139,6 +139,16 @@ pub fn parse_one(
     Ok((node, warnings))
 }
 
+/// The value of a plain scalar without a tag, as the schema's owner types it.
+pub fn plain_scalar(schema: Schema, text: &str) -> Result<Value, Fault> {
+    let given = resolve::Given {
+        text,
+        plain: true,
+        tag: None,
+    };
+    resolve::scalar(schema, &given).map(|resolved| resolved.value)
+}
+
 /// The text of bytes, without a byte order mark; bytes that are not UTF-8 are an error with their line.
 pub fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, YamlError> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
@@ -264,6 +274,20 @@ impl Node {
     /// True for null.
     pub fn is_null(&self) -> bool {
         self.value == Value::Null
+    }
+
+    /// True for what Python takes for false: null, `false`, zero, and nothing in quotes, lists, mappings.
+    pub fn is_falsy(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::Bool(b) => !b,
+            Value::Int(i) => *i == 0,
+            Value::Float(x) => *x == 0.0,
+            Value::Timestamp(_) => false,
+            Value::String(text) => text.is_empty(),
+            Value::Sequence(items) => items.is_empty(),
+            Value::Mapping(mapping) => mapping.is_empty(),
+        }
     }
 
     /// A scalar as it was written (null as nothing); `None` for a list or a mapping.

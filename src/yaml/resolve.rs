@@ -37,6 +37,12 @@ pub(super) fn scalar(schema: Schema, given: &Given<'_>) -> Result<Resolved, Faul
                 "!!int" => "integer",
                 "!!float" => "decimal number",
                 "!!timestamp" => "date",
+                // Only text can be unsafe; Ansible types the value as if it were plain, even a quoted one.
+                "!unsafe" if schema == Schema::Ansible11 => {
+                    let value = plain(schema, text)?;
+                    let tag = matches!(value, Value::String(_)).then(|| tag.to_owned());
+                    return Ok(Resolved { value, tag });
+                }
                 _ => {
                     return Ok(Resolved {
                         value: string(),

@@ -333,3 +333,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn unsafe_values_and_sets_are_ansibles() {
+    let text = "[!unsafe 5, !unsafe 'yes', !unsafe ~, !unsafe '{{ x }}', !!set {b, a}]";
+    let shown = |schema| -> Vec<String> {
+        let (node, _) = parse_one("t", text, schema).unwrap();
+        let items = node.as_sequence().unwrap().iter();
+        items
+            .map(|n| {
+                let tag = n.tag.as_deref().unwrap_or("-");
+                format!("{tag} {}", n.scalar_text().unwrap_or(n.kind().to_owned()))
+            })
+            .collect()
+    };
+    assert_eq!(
+        shown(Schema::Ansible11),
+        ["- 5", "- true", "- ~", "!unsafe {{ x }}", "- a list"]
+    );
+    assert_eq!(
+        shown(Schema::GoYaml3),
+        [
+            "!unsafe 5",
+            "!unsafe yes",
+            "!unsafe ~",
+            "!unsafe {{ x }}",
+            "!!set a mapping"
+        ]
+    );
+}

@@ -38,7 +38,7 @@ impl Inventory {
                 "ansible_user": "root",
                 "ansible_ssh_private_key_file": node.key,
                 "ansible_ssh_common_args":
-                    format!("-o UserKnownHostsFile={}", node.known_hosts.display()),
+                    format!("-F none -o UserKnownHostsFile={}", node.known_hosts.display()),
             })),
             credentials: map(credentials),
             others: Vec::new(),

@@ -17,6 +17,7 @@
     reason = "this is a program for people, not the library"
 )]
 
+mod ansible;
 mod archives;
 mod cases;
 mod check;

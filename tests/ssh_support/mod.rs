@@ -80,10 +80,14 @@ pub fn connection(port: u16) -> Connection {
             "UserKnownHostsFile=none",
             "-o",
             "IdentityAgent=none",
+            // What the account's own ~/.ssh/config says must not count.
+            "-F",
+            "none",
         ]
         .map(str::to_owned)
         .to_vec(),
         host_key: None,
+        host_key_checking: true,
         timeout: Duration::from_secs(10),
         become_root: Become {
             enabled: true,

@@ -66,13 +66,22 @@ pub async fn login(
         over: false,
         asked_password: false,
     };
-    for method in preferred(options.preferred.as_deref()) {
+    for method in &options.methods.order {
         let in_by_now = match (method, password) {
-            (MethodKind::PublicKey, _) => login.keys(options).await?,
+            (MethodKind::PublicKey, _) => match &options.methods.publickey {
+                Ok(()) => login.keys(options).await?,
+                Err(why) => login.forbidden("keys", why),
+            },
             (MethodKind::KeyboardInteractive, Some(password)) => {
-                login.interactive(password).await?
+                match &options.methods.keyboard_interactive {
+                    Ok(()) => login.interactive(password).await?,
+                    Err(why) => login.forbidden("keyboard-interactive", why),
+                }
             }
-            (MethodKind::Password, Some(password)) => login.password(password).await?,
+            (MethodKind::Password, Some(password)) => match &options.methods.password {
+                Ok(()) => login.password(password).await?,
+                Err(why) => login.forbidden("password", why),
+            },
             _ => false,
         };
         if in_by_now {
@@ -90,19 +99,6 @@ pub async fn login(
     }
     login.conclude(password.is_some(), reason).await;
     Err(Denied::Refused(login.tried, login.hints))
-}
-
-/// `PreferredAuthentications`; without it OpenSSH's order.
-fn preferred(list: Option<&str>) -> Vec<MethodKind> {
-    use MethodKind::{KeyboardInteractive, Password, PublicKey};
-    match list {
-        None => vec![PublicKey, KeyboardInteractive, Password],
-        Some(list) => list
-            .split(',')
-            .filter_map(|name| name.trim().parse().ok())
-            .filter(|m| [PublicKey, KeyboardInteractive, Password].contains(m))
-            .collect(),
-    }
 }
 
 /// The state of one login.
@@ -153,6 +149,12 @@ impl Login<'_> {
         }
         self.over = remaining.is_empty();
         self.methods = Some(remaining);
+    }
+
+    /// Takes down that a method is not to be tried; we are not in.
+    fn forbidden(&mut self, method: &str, why: &str) -> bool {
+        self.tried.push(format!("{method}: not tried, {why}"));
+        false
     }
 
     /// Adds what only shows at the end.

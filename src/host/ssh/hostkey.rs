@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use russh::client::{DisconnectReason, Handler};
 use russh::keys::PublicKeyOrCertificate;
 use russh::keys::ssh_key::public::KeyData;
-use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg};
+use russh::keys::ssh_key::{Algorithm, Certificate, EcdsaCurve, HashAlg};
 
 use super::hostkey_words::Facts;
 use super::options::{Options, Strict};
@@ -123,7 +123,7 @@ impl Trust {
             return Err(facts.unlike_pin(pin));
         }
         let verdict = match offered.certificate() {
-            Some(certificate) => self.known.judge_certificate(target, certificate, now()),
+            Some(certificate) => self.judge_certificate(certificate),
             None => self.known.judge_key(target, key),
         };
         match verdict {
@@ -150,11 +150,7 @@ impl Trust {
         facts: Facts,
         offered: &PublicKeyOrCertificate,
     ) -> Result<(), HostError> {
-        let nobody = match self.asker.nobody() {
-            None if self.options.batch => Some("BatchMode is set"),
-            nobody => nobody,
-        };
-        if nobody.is_some() {
+        if let nobody @ Some(_) = self.asker.nobody() {
             return Err(facts.unknown(&self.options, nobody));
         }
         let asker = self.asker.clone();
@@ -175,6 +171,23 @@ impl Trust {
         self.add(&facts, key.key_data());
         turn.answered.host_keys.push(accepted);
         Ok(())
+    }
+
+    /// `CASignatureAlgorithms` can make an authority's signature worthless; it cannot make a revocation so.
+    fn judge_certificate(&self, certificate: &Certificate) -> Verdict {
+        let target = &self.options.target;
+        let verdict = self.known.judge_certificate(target, certificate, now());
+        let signed = certificate.signature().algorithm();
+        if matches!(verdict, Verdict::Revoked(_)) || self.options.wants_authority(signed.as_str()) {
+            return verdict;
+        }
+        match self.known.judge_key(target, certificate.public_key()) {
+            Verdict::Unknown => Verdict::BadCertificate(format!(
+                "CASignatureAlgorithms does not allow {}",
+                signed.as_str()
+            )),
+            plain => plain,
+        }
     }
 
     /// As OpenSSH: a key that cannot be written down is still accepted for this time.

@@ -193,7 +193,7 @@ pub struct Unlock {
     /// `monopg_key_passphrase`, a file or the environment.
     pub passphrase: Option<Secret>,
     /// `NumberOfPasswordPrompts`.
-    pub prompts: usize,
+    pub prompts: u32,
 }
 
 impl Unlock {

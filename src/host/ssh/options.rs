@@ -1,13 +1,26 @@
-//! What one connection needs to know: Ansible's variables and the `-o` arguments of ssh, resolved.
+//! What one connection needs to know: Ansible's variables, the arguments for ssh, and `ssh_config`, resolved.
 //!
-//! May depend on `settings`' connection. One reason: connecting works on resolved options only, so that
-//! reading `ssh_config` later fills the same struct and changes nothing else.
+//! May depend on `settings`' connection and `ssh_config`. One reason: connecting works on resolved options only,
+//! and what monopg cannot do is refused here, before anything is connected to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
+use russh::MethodKind;
+
+use super::arguments::Arguments;
 use crate::host::HostError;
 use crate::host::known_hosts::{Target, glob};
+use crate::host::ssh_config::{
+    self, AddressFamily, Agent, Assigned, Assignment, ConfigError, ConfigProblem, HostConfig,
+    Keyword, Machine, Origin, Proxy, Request, Sourced, StrictHostKeyChecking, destination,
+};
 use crate::settings::spec::Connection;
+
+/// An unanswered keepalive every 10 s; the second one's missing answer ends the connection: 30 s of silence.
+/// The helper on the host gives up after the same time, so no setting can make it longer.
+const KEEPALIVE: u32 = 10;
+const SILENCE: u32 = 30;
 
 /// `StrictHostKeyChecking`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,10 +33,23 @@ pub enum Strict {
     AcceptNew,
 }
 
+/// Which ways to log in may be tried; an error says why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Methods {
+    /// All that monopg speaks, in the order of `PreferredAuthentications`, else in OpenSSH's.
+    pub order: Vec<MethodKind>,
+    /// `PubkeyAuthentication`.
+    pub publickey: Result<(), String>,
+    /// `PasswordAuthentication`.
+    pub password: Result<(), String>,
+    /// `KbdInteractiveAuthentication`.
+    pub keyboard_interactive: Result<(), String>,
+}
+
 /// Everything about one hop, resolved.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Host, port and `HostKeyAlias`.
+    /// Host (after `HostName`), port and `HostKeyAlias`.
     pub target: Target,
     /// The login.
     pub user: String,
@@ -33,10 +59,8 @@ pub struct Options {
     pub identities_named: bool,
     /// `CertificateFile`s in their order.
     pub certificates: Vec<PathBuf>,
-    /// `PreferredAuthentications`, as given.
-    pub preferred: Option<String>,
     /// `NumberOfPasswordPrompts`: for a key's passphrase; a password is tried once.
-    pub prompts: usize,
+    pub prompts: u32,
     /// `BatchMode`: nobody is asked anything.
     pub batch: bool,
     /// `IdentitiesOnly`.
@@ -51,111 +75,164 @@ pub struct Options {
     pub strict: Strict,
     /// `HashKnownHosts`.
     pub hash_known_hosts: bool,
-    /// `HostKeyAlgorithms`, if it is a plain list of patterns.
+    /// `HostKeyAlgorithms`: a list of patterns, or one that `+`, `-` or `^` relates to the usual list.
     pub host_key_algorithms: Option<String>,
-    /// What was given and is not understood, for a warning.
-    pub ignored: Vec<String>,
+    /// `CASignatureAlgorithms`, in the same form.
+    pub ca_signature_algorithms: Option<String>,
+    /// Ways to log in.
+    pub methods: Methods,
+    /// `AddressFamily`.
+    pub address_family: AddressFamily,
+    /// `BindAddress`: a name or an address of this machine.
+    pub bind_address: Option<String>,
+    /// `ConnectionAttempts`, 1 at least.
+    pub attempts: u32,
+    /// `ServerAliveInterval`, at most 10 s.
+    pub keepalive: Duration,
+    /// `ServerAliveCountMax`, so that 30 s of silence end the connection at the latest.
+    pub keepalives: usize,
+    /// For people: what was given and has no effect.
+    pub warnings: Vec<String>,
+    /// For the log: each value of a file or an argument, and where it came from.
+    pub settings: Vec<Sourced<String>>,
 }
 
-/// What says nothing about where we connect and whom we trust.
-const HARMLESS: &[&str] = &[
-    "addkeystoagent",
-    "checkhostip",
-    "compression",
-    "connecttimeout",
-    "controlmaster",
-    "controlpath",
-    "controlpersist",
-    "forwardagent",
-    "forwardx11",
-    "gssapiauthentication",
-    "kbdinteractiveauthentication",
-    "loglevel",
-    "passwordauthentication",
-    "requesttty",
-    "sendenv",
-    "serveralivecountmax",
-    "serveraliveinterval",
-    "setenv",
-    "tcpkeepalive",
-    "updatehostkeys",
-    "visualhostkey",
-];
-
 impl Options {
-    /// Resolves a connection; variables win over arguments, as Ansible puts them first.
+    /// Resolves a connection: variables, then arguments, then the files, then OpenSSH's defaults; of two values
+    /// the first one counts.
     pub fn resolve(connection: &Connection) -> Result<Options, HostError> {
-        let home = std::env::home_dir();
-        let mut given = Given::default();
-        given.read(&connection.ssh_args)?;
+        Self::resolve_on(&machine()?, connection)
+    }
 
-        let user = match connection.user.clone().or(given.user) {
-            Some(user) => user,
-            None => local_user()?,
+    /// The same on a given machine.
+    pub(super) fn resolve_on(
+        machine: &Machine,
+        connection: &Connection,
+    ) -> Result<Options, HostError> {
+        let arguments = Arguments::read(&connection.ssh_args, machine)?;
+        let place = destination(&connection.address)
+            .map_err(|what| ConfigError::one(ConfigProblem::new(&Origin::Host, what)))?;
+        let mut assignments = Vec::new();
+        let mut variable = |name, keyword, value: Option<String>| {
+            assignments.extend(value.map(|value| assigned(Origin::Variable(name), keyword, value)));
         };
-        let target = Target {
-            host: connection.address.clone(),
-            port: connection.port.or(given.port).unwrap_or(22),
-            alias: given.alias,
-        };
-        let expand = |path: &str| expand(path, home.as_deref());
-        let in_ssh = |names: &[&str]| -> Vec<PathBuf> {
-            let folder = home.as_deref().map(|h| h.join(".ssh"));
-            names
-                .iter()
-                .filter_map(|n| folder.as_ref().map(|f| f.join(n)))
-                .collect()
-        };
-        let mut identities: Vec<PathBuf> = connection
-            .private_key
-            .iter()
-            .filter_map(|p| p.to_str())
-            .map(expand)
-            .collect();
-        identities.extend(given.identities.iter().map(|p| expand(p)));
-        let identities_named = !identities.is_empty();
-        if !identities_named {
-            identities = in_ssh(&["id_rsa", "id_ecdsa", "id_ed25519"]);
+        variable("ansible_user", Keyword::User, connection.user.clone());
+        let port = connection.port.map(|p| p.to_string());
+        variable("ansible_port", Keyword::Port, port);
+        let key = connection.private_key.as_ref();
+        let key = key.map(|k| k.to_string_lossy().into_owned());
+        variable("ansible_ssh_private_key_file", Keyword::IdentityFile, key);
+        let unchecked = (!connection.host_key_checking).then(|| "no".to_owned());
+        variable(
+            "ansible_host_key_checking",
+            Keyword::StrictHostKeyChecking,
+            unchecked,
+        );
+        assignments.extend(arguments.assignments);
+        // `user@host` in place of a host.
+        let more = [
+            (Keyword::User, place.user.clone()),
+            (Keyword::Port, place.port.map(|p| p.to_string())),
+        ];
+        for (keyword, value) in more {
+            assignments.extend(value.map(|value| assigned(Origin::Host, keyword, value)));
         }
-        let files = |given: Option<String>, default: Vec<PathBuf>| match given {
-            None => default,
-            Some(list) if list == "none" => Vec::new(),
-            Some(list) => list.split_whitespace().map(expand).collect(),
+        let config = ssh_config::evaluate(&Request {
+            host: &place.host,
+            assignments: &assignments,
+            files: arguments.files,
+            machine,
+        })?;
+        refuse(&config)?;
+        Self::of(machine, connection, config, arguments.ignored)
+    }
+
+    fn of(
+        machine: &Machine,
+        connection: &Connection,
+        config: HostConfig,
+        ignored: Vec<String>,
+    ) -> Result<Options, HostError> {
+        let methods = methods(&config, connection.password.is_some())?;
+        let in_ssh = |names: &[&str]| -> Vec<PathBuf> {
+            let folder = machine.home.join(".ssh");
+            names.iter().map(|name| folder.join(name)).collect()
         };
-        let agent = match given.agent.as_deref() {
-            Some("none") => None,
-            Some("SSH_AUTH_SOCK") | None => std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
-            Some(path) => match path.strip_prefix('$') {
-                Some(name) => std::env::var_os(name.trim_matches(['{', '}'])).map(PathBuf::from),
-                None => Some(expand(path)),
-            },
+        let identities_named = !config.identity_files.is_empty();
+        let identities = match identities_named {
+            true => config
+                .identity_files
+                .into_iter()
+                .filter_map(|file| file.value.path)
+                .collect(),
+            false => in_ssh(&["id_rsa", "id_ecdsa", "id_ed25519"]),
         };
+        let environment = || machine.variable("SSH_AUTH_SOCK").map(PathBuf::from);
+        let agent = match config.identity_agent.map(|s| s.value) {
+            None | Some(Agent::Environment) => environment(),
+            Some(Agent::None) => None,
+            Some(Agent::Socket(path)) => Some(path),
+        };
+        let (keepalive, keepalives) = keepalive(
+            config.server_alive_interval.and_then(|s| s.value),
+            config.server_alive_count_max.map(|s| s.value),
+        );
+        let ignored = ignored.into_iter();
+        let mut warnings: Vec<String> = ignored
+            .map(|a| format!("ssh argument ignored: {a}"))
+            .collect();
+        warnings.extend(config.warnings);
         Ok(Options {
-            target,
-            user,
+            target: Target {
+                host: config.host_name.value,
+                port: config.port.map_or(22, |s| s.value),
+                alias: config.host_key_alias.map(|s| s.value),
+            },
+            user: config
+                .user
+                .map_or_else(|| machine.user.clone(), |s| s.value),
             identities,
             identities_named,
-            certificates: given.certificates.iter().map(|p| expand(p)).collect(),
-            preferred: given.preferred,
-            prompts: given.prompts.unwrap_or(3),
-            batch: given.batch.unwrap_or(false),
-            identities_only: given.identities_only.unwrap_or(false),
+            certificates: config
+                .certificate_files
+                .into_iter()
+                .filter_map(|file| file.value.path)
+                .collect(),
+            prompts: config.number_of_password_prompts.map_or(3, |s| s.value),
+            batch: config.batch_mode.is_some_and(|s| s.value),
+            identities_only: config.identities_only.is_some_and(|s| s.value),
             agent: agent.filter(|p| !p.as_os_str().is_empty()),
-            user_known_hosts: files(
-                given.user_known_hosts,
-                in_ssh(&["known_hosts", "known_hosts2"]),
+            user_known_hosts: config
+                .user_known_hosts_files
+                .map_or_else(|| in_ssh(&["known_hosts", "known_hosts2"]), |s| s.value),
+            global_known_hosts: config.global_known_hosts_files.map_or_else(
+                || {
+                    ["ssh_known_hosts", "ssh_known_hosts2"]
+                        .iter()
+                        .map(|name| machine.system.join(name))
+                        .collect()
+                },
+                |s| s.value,
             ),
-            global_known_hosts: files(
-                given.global_known_hosts,
-                vec![
-                    "/etc/ssh/ssh_known_hosts".into(),
-                    "/etc/ssh/ssh_known_hosts2".into(),
-                ],
-            ),
-            strict: given.strict.unwrap_or(Strict::Ask),
-            hash_known_hosts: given.hash_known_hosts.unwrap_or(false),
-            host_key_algorithms: given.host_key_algorithms,
-            ignored: given.ignored,
+            strict: match config.strict_host_key_checking.map(|s| s.value) {
+                None | Some(StrictHostKeyChecking::Ask) => Strict::Ask,
+                Some(StrictHostKeyChecking::Yes) => Strict::Yes,
+                // OpenSSH would even go on with a changed key: not here.
+                Some(StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No) => {
+                    Strict::AcceptNew
+                }
+            },
+            hash_known_hosts: config.hash_known_hosts.is_some_and(|s| s.value),
+            host_key_algorithms: config.host_key_algorithms.map(|s| s.value),
+            ca_signature_algorithms: config.ca_signature_algorithms.map(|s| s.value),
+            methods,
+            address_family: config.address_family.map(|s| s.value).unwrap_or_default(),
+            bind_address: config.bind_address.map(|s| s.value),
+            attempts: config.connection_attempts.map_or(1, |s| s.value),
+            keepalive,
+            keepalives,
+            warnings,
+            settings: config.settings,
         })
     }
 
@@ -170,338 +247,194 @@ impl Options {
 
     /// True if `HostKeyAlgorithms` lets this algorithm through.
     pub fn wants_algorithm(&self, name: &str) -> bool {
-        match &self.host_key_algorithms {
-            None => true,
-            Some(list) => list
-                .split(',')
-                .any(|p| glob(p.trim().as_bytes(), name.as_bytes())),
-        }
+        lets_through(self.host_key_algorithms.as_deref(), name)
+    }
+
+    /// True if `CASignatureAlgorithms` lets an authority sign with this algorithm.
+    pub fn wants_authority(&self, name: &str) -> bool {
+        lets_through(self.ca_signature_algorithms.as_deref(), name)
     }
 }
 
-/// The arguments as they were given; the first value wins, as in ssh.
-#[derive(Debug, Default)]
-struct Given {
-    user: Option<String>,
-    port: Option<u16>,
-    alias: Option<String>,
-    identities: Vec<String>,
-    certificates: Vec<String>,
-    preferred: Option<String>,
-    prompts: Option<usize>,
-    batch: Option<bool>,
-    identities_only: Option<bool>,
-    agent: Option<String>,
-    user_known_hosts: Option<String>,
-    global_known_hosts: Option<String>,
-    strict: Option<Strict>,
-    hash_known_hosts: Option<bool>,
-    host_key_algorithms: Option<String>,
-    ignored: Vec<String>,
+/// A list of algorithms, where `+` and `^` add to the usual ones, and `-` takes from them.
+fn lets_through(list: Option<&str>, name: &str) -> bool {
+    let holds = |list: &str| {
+        list.split(',')
+            .any(|p| glob(p.trim().as_bytes(), name.as_bytes()))
+    };
+    match list {
+        None => true,
+        Some(list) if list.starts_with(['+', '^']) => true,
+        Some(list) => match list.strip_prefix('-') {
+            Some(list) => !holds(list),
+            None => holds(list),
+        },
+    }
 }
 
-fn unsupported(what: &str) -> HostError {
-    HostError::Unsupported(format!("the ssh argument {what} is not supported"))
+fn assigned(origin: Origin, keyword: Keyword, value: String) -> Assignment {
+    Assignment {
+        what: Assigned::Value(keyword, value),
+        origin,
+    }
 }
 
-impl Given {
-    fn read(&mut self, args: &[String]) -> Result<(), HostError> {
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            let Some(flag) = arg.strip_prefix('-').filter(|f| !f.is_empty()) else {
-                return Err(unsupported(arg));
-            };
-            let (letter, attached) = flag.split_at(flag.chars().next().map_or(0, char::len_utf8));
-            let takes_value = "oiplFJESbcemBDILORWwQ".contains(letter);
-            if !takes_value {
-                if !flag.bytes().all(|b| b"46aACfgkKMnNqsTtvxXyY".contains(&b)) {
-                    return Err(unsupported(arg));
-                }
-                continue;
-            }
-            let value = match attached {
-                "" => match args.next() {
-                    Some(value) => value.as_str(),
-                    None => {
-                        return Err(HostError::Unsupported(format!(
-                            "the ssh argument -{letter} lacks its value"
-                        )));
-                    }
-                },
-                attached => attached,
-            };
-            match letter {
-                "o" => {
-                    let (key, value) = value
-                        .trim()
-                        .split_once(|c: char| c == '=' || c.is_whitespace())
-                        .unwrap_or((value, ""));
-                    let value = value.trim_start_matches(|c: char| c == '=' || c.is_whitespace());
-                    self.option(key.trim(), unquoted(value))?;
-                }
-                "i" => self.option("IdentityFile", value)?,
-                "p" => self.option("Port", value)?,
-                "l" => self.option("User", value)?,
-                "J" => self.option("ProxyJump", value)?,
-                "F" => {
-                    if value != "none" && value != "/dev/null" {
-                        self.ignored.push(format!("-F {value}"));
-                    }
-                }
-                "S" | "E" | "e" | "c" | "m" => self.ignored.push(format!("-{letter} {value}")),
-                _ => return Err(unsupported(&format!("-{letter} {value}"))),
-            }
+/// What would lead elsewhere, or change whom we trust or who we are: ignoring it would be worse than an error.
+fn refuse(config: &HostConfig) -> Result<(), HostError> {
+    let mut problems = Vec::new();
+    let mut no = |origin: &Origin, what: &str, hint: &str| {
+        let problem = ConfigProblem::new(origin, format!("{what} is not supported"));
+        problems.push(problem.hint(format!("{hint}, and set {what} to none for this host")));
+    };
+    const DIRECT: &str = "have this host reachable directly";
+    const FULL_NAME: &str = "write the host's full name";
+    const AGENT: &str = "load the key into ssh-agent";
+    if let Some(Sourced { value, origin }) = &config.proxy {
+        match value {
+            Proxy::Jump(_) => no(origin, "ProxyJump", DIRECT),
+            Proxy::Command(_) => no(origin, "ProxyCommand", DIRECT),
         }
+    }
+    if let Some(s) = &config.canonicalize_permitted_cnames {
+        no(&s.origin, "CanonicalizePermittedCNAMEs", FULL_NAME);
+    }
+    if let Some(s) = &config.revoked_host_keys {
+        let hint = "mark revoked keys in known_hosts (@revoked)";
+        no(&s.origin, "RevokedHostKeys", hint);
+    }
+    if let Some(s) = &config.known_hosts_command {
+        no(
+            &s.origin,
+            "KnownHostsCommand",
+            "put the keys into known_hosts",
+        );
+    }
+    if let Some(s) = &config.pkcs11_provider {
+        no(&s.origin, "PKCS11Provider", AGENT);
+    }
+    if let Some(s) = &config.security_key_provider {
+        no(&s.origin, "SecurityKeyProvider", AGENT);
+    }
+    if let Some(s) = &config.bind_interface {
+        let problem = ConfigProblem::new(&s.origin, "BindInterface is not supported");
+        problems.push(problem.hint("BindAddress is: name the interface's address"));
+    }
+    if let Some(s) = &config.canonicalize_hostname {
+        let problem = ConfigProblem::new(&s.origin, "CanonicalizeHostname is not supported");
+        problems.push(problem.hint(format!("{FULL_NAME}, and CanonicalizeHostname no for it")));
+    }
+    if let Some(s) = &config.refuse_connection {
+        problems.push(ConfigProblem::new(
+            &s.origin,
+            format!("RefuseConnection: {}", s.value),
+        ));
+    }
+    if problems.is_empty() {
         Ok(())
-    }
-
-    fn option(&mut self, key: &str, value: &str) -> Result<(), HostError> {
-        let wrong = || {
-            HostError::Unsupported(format!(
-                "the ssh option {key} does not take the value {value:?}"
-            ))
-        };
-        let flag = || match value.to_ascii_lowercase().as_str() {
-            "yes" | "true" => Ok(true),
-            "no" | "false" => Ok(false),
-            _ => Err(wrong()),
-        };
-        let text = || value.to_owned();
-        match key.to_ascii_lowercase().as_str() {
-            "user" => _ = self.user.get_or_insert_with(text),
-            "port" => {
-                let port = value.parse().ok().filter(|p| *p != 0).ok_or_else(wrong)?;
-                self.port.get_or_insert(port);
-            }
-            "hostkeyalias" => _ = self.alias.get_or_insert_with(text),
-            "identityfile" => self.identities.push(text()),
-            "certificatefile" => self.certificates.push(text()),
-            "preferredauthentications" => _ = self.preferred.get_or_insert_with(text),
-            "numberofpasswordprompts" => {
-                let prompts = value.parse().ok().filter(|n| *n > 0).ok_or_else(wrong)?;
-                self.prompts.get_or_insert(prompts);
-            }
-            "batchmode" => {
-                let flag = flag()?;
-                self.batch.get_or_insert(flag);
-            }
-            "identitiesonly" => {
-                let flag = flag()?;
-                self.identities_only.get_or_insert(flag);
-            }
-            "identityagent" => _ = self.agent.get_or_insert_with(text),
-            "userknownhostsfile" => _ = self.user_known_hosts.get_or_insert_with(text),
-            "globalknownhostsfile" => _ = self.global_known_hosts.get_or_insert_with(text),
-            "hashknownhosts" => {
-                let flag = flag()?;
-                self.hash_known_hosts.get_or_insert(flag);
-            }
-            "hostkeyalgorithms" => {
-                if value.starts_with(['+', '-', '^']) {
-                    self.ignored.push(format!("{key}={value}"));
-                } else {
-                    self.host_key_algorithms.get_or_insert_with(text);
-                }
-            }
-            "stricthostkeychecking" => {
-                let strict = match value.to_ascii_lowercase().as_str() {
-                    "yes" | "true" => Strict::Yes,
-                    "ask" => Strict::Ask,
-                    // OpenSSH would even go on with a changed key: not here.
-                    "accept-new" | "no" | "off" | "false" => Strict::AcceptNew,
-                    _ => return Err(wrong()),
-                };
-                self.strict.get_or_insert(strict);
-            }
-            // These change where we get to, or whom we trust: ignoring them would be worse than an error.
-            "proxyjump" | "proxycommand" if value.eq_ignore_ascii_case("none") => {}
-            "proxyjump"
-            | "proxycommand"
-            | "hostname"
-            | "revokedhostkeys"
-            | "knownhostscommand"
-            | "casignaturealgorithms" => {
-                return Err(unsupported(&format!("-o {key}={value}")));
-            }
-            other if HARMLESS.contains(&other) => {}
-            _ => self.ignored.push(format!("{key}={value}")),
-        }
-        Ok(())
+    } else {
+        Err(ConfigError { problems }.into())
     }
 }
 
-fn unquoted(value: &str) -> &str {
-    value
-        .strip_prefix('"')
-        .and_then(|v| v.strip_suffix('"'))
-        .unwrap_or(value)
+/// Ansible itself says what may be tried when there is no password: keys only.
+fn methods(config: &HostConfig, password: bool) -> Result<Methods, HostError> {
+    let preferred = config
+        .preferred_authentications
+        .as_ref()
+        .filter(|_| password);
+    let allowed = |flag: &Option<Sourced<bool>>, keyword: &str, method: &str| {
+        if let Some(s) = flag.as_ref().filter(|s| !s.value) {
+            return Err(format!("{}: {keyword} no", s.origin));
+        }
+        match preferred {
+            Some(s) if !s.value.iter().any(|m| m == method) => Err(format!(
+                "{}: PreferredAuthentications without {method}",
+                s.origin
+            )),
+            _ => Ok(()),
+        }
+    };
+    let prompts = match &config.number_of_password_prompts {
+        Some(s) if s.value == 0 => Err(format!("{}: NumberOfPasswordPrompts 0", s.origin)),
+        _ => Ok(()),
+    };
+    let methods = Methods {
+        order: order(preferred.map(|s| s.value.as_slice())),
+        publickey: allowed(
+            &config.pubkey_authentication,
+            "PubkeyAuthentication",
+            "publickey",
+        ),
+        password: prompts.clone().and(allowed(
+            &config.password_authentication,
+            "PasswordAuthentication",
+            "password",
+        )),
+        keyboard_interactive: prompts.and(allowed(
+            &config.kbd_interactive_authentication,
+            "KbdInteractiveAuthentication",
+            "keyboard-interactive",
+        )),
+    };
+    if let Methods {
+        publickey: Err(keys),
+        password: Err(password),
+        keyboard_interactive: Err(keyboard),
+        ..
+    } = &methods
+    {
+        let mut problems = vec![keys.clone(), password.clone(), keyboard.clone()];
+        problems.dedup();
+        return Err(HostError::Config {
+            what: "no way to log in is left that monopg speaks".into(),
+            problems,
+            hints: vec!["monopg speaks publickey, password and keyboard-interactive".into()],
+        });
+    }
+    Ok(methods)
 }
 
-fn expand(path: &str, home: Option<&Path>) -> PathBuf {
-    match (path.strip_prefix('~'), home) {
-        (Some(""), Some(home)) => home.to_owned(),
-        (Some(rest), Some(home)) if rest.starts_with('/') => {
-            home.join(rest.trim_start_matches('/'))
-        }
-        _ => path.into(),
+/// What is preferred comes first.
+fn order(preferred: Option<&[String]>) -> Vec<MethodKind> {
+    let mut all = vec![
+        MethodKind::PublicKey,
+        MethodKind::KeyboardInteractive,
+        MethodKind::Password,
+    ];
+    if let Some(list) = preferred {
+        let place = |method: &MethodKind| list.iter().position(|name| name == <&str>::from(method));
+        all.sort_by_key(|method| place(method).unwrap_or(usize::MAX));
     }
+    all
+}
+
+/// Interval and count: a setting can only make silence be noticed sooner.
+fn keepalive(interval: Option<u32>, count: Option<u32>) -> (Duration, usize) {
+    let (interval, count) = match interval {
+        None => (KEEPALIVE, u32::MAX),
+        // OpenSSH's default of 3.
+        Some(seconds) => (seconds.clamp(1, KEEPALIVE), count.unwrap_or(3)),
+    };
+    let count = count.clamp(1, SILENCE / interval - 1);
+    (
+        Duration::from_secs(interval.into()),
+        usize::try_from(count).unwrap_or(1),
+    )
+}
+
+fn machine() -> Result<Machine, HostError> {
+    Machine::this().ok_or_else(|| {
+        HostError::Unsupported(
+            "this machine's user is unknown: neither /etc/passwd nor LOGNAME and HOME tell".into(),
+        )
+    })
 }
 
 /// The laptop's user: what ssh logs in as when nobody says otherwise. By the user id, as `USER` may be stale.
 pub fn local_user() -> Result<String, HostError> {
-    by_uid()
-        .or_else(|| std::env::var("LOGNAME").ok())
-        .or_else(|| std::env::var("USER").ok())
-        .filter(|u| !u.is_empty())
-        .ok_or_else(|| {
-            HostError::Unsupported("the login is unknown: set ansible_user or -u".into())
-        })
-}
-
-fn by_uid() -> Option<String> {
-    use std::os::unix::fs::MetadataExt as _;
-    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then(|| name.to_owned())
-    })
+    Ok(machine()?.user)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::settings::spec::{Become, Via};
-
-    fn connection(args: &[&str]) -> Connection {
-        Connection {
-            via: Via::Ssh,
-            address: "Node".into(),
-            port: None,
-            user: Some("ops".into()),
-            private_key: None,
-            key_passphrase: None,
-            password: None,
-            ssh_args: args.iter().map(|a| (*a).to_owned()).collect(),
-            host_key: None,
-            timeout: Duration::from_secs(1),
-            become_root: Become {
-                enabled: true,
-                password: None,
-                exe: "sudo".into(),
-                flags: None,
-            },
-        }
-    }
-
-    fn resolve(args: &[&str]) -> Options {
-        Options::resolve(&connection(args)).unwrap()
-    }
-
-    fn refused(args: &[&str]) -> String {
-        Options::resolve(&connection(args)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn options_are_read_in_every_spelling() {
-        for args in [
-            &["-o", "HostKeyAlias=k"][..],
-            &["-oHostKeyAlias=k"],
-            &["-o", "hostkeyalias k"],
-            &["-o", "HostKeyAlias = \"k\""],
-            &["-C", "-o", "HostKeyAlias=k", "-o", "HostKeyAlias=later"],
-        ] {
-            assert_eq!(resolve(args).target.alias.as_deref(), Some("k"), "{args:?}");
-        }
-        let options = resolve(&[
-            "-p2222",
-            "-i",
-            "/a",
-            "-oIdentityFile=~/b",
-            "-oStrictHostKeyChecking=accept-new",
-            "-oIdentitiesOnly=yes",
-            "-oUserKnownHostsFile=/k1 /k2",
-            "-oControlMaster=auto",
-            "-oCanonicalDomains=x",
-        ]);
-        let home = std::env::home_dir().unwrap();
-        assert_eq!(options.target.port, 2222);
-        assert_eq!(options.address(), "Node:2222");
-        assert_eq!(options.identities, [PathBuf::from("/a"), home.join("b")]);
-        assert_eq!(options.strict, Strict::AcceptNew);
-        assert!(options.identities_only && options.identities_named);
-        assert_eq!(
-            options.user_known_hosts,
-            [PathBuf::from("/k1"), PathBuf::from("/k2")]
-        );
-        assert_eq!(options.ignored, ["CanonicalDomains=x"]);
-    }
-
-    #[test]
-    fn variables_win_over_arguments() {
-        let mut connection = connection(&["-l", "eve", "-p", "1", "-i", "/second"]);
-        connection.port = Some(2);
-        connection.private_key = Some("/first".into());
-        let options = Options::resolve(&connection).unwrap();
-        assert_eq!((options.user.as_str(), options.target.port), ("ops", 2));
-        assert_eq!(
-            options.identities,
-            [PathBuf::from("/first"), PathBuf::from("/second")]
-        );
-    }
-
-    #[test]
-    fn the_defaults_are_openssh_s() {
-        let options = resolve(&[]);
-        let home = std::env::home_dir().unwrap().join(".ssh");
-        assert_eq!(options.target.port, 22);
-        assert_eq!(
-            options.identities,
-            ["id_rsa", "id_ecdsa", "id_ed25519"].map(|n| home.join(n))
-        );
-        assert_eq!(
-            options.user_known_hosts,
-            ["known_hosts", "known_hosts2"].map(|n| home.join(n))
-        );
-        assert_eq!(options.strict, Strict::Ask);
-        assert!(!options.identities_named);
-        assert!(options.wants_algorithm("ssh-ed25519"));
-        let only = resolve(&["-oHostKeyAlgorithms=rsa-sha2-*"]);
-        assert!(only.wants_algorithm("rsa-sha2-512") && !only.wants_algorithm("ssh-ed25519"));
-    }
-
-    #[test]
-    fn what_leads_elsewhere_is_refused_not_ignored() {
-        for (args, why) in [
-            (
-                &["-J", "bastion"][..],
-                "the ssh argument -o ProxyJump=bastion is not supported",
-            ),
-            (
-                &["-oProxyCommand=nc %h"],
-                "the ssh argument -o ProxyCommand=nc %h is not supported",
-            ),
-            (
-                &["-oRevokedHostKeys=/f"],
-                "the ssh argument -o RevokedHostKeys=/f is not supported",
-            ),
-            (&["host"], "the ssh argument host is not supported"),
-            (&["-W", "a:1"], "the ssh argument -W a:1 is not supported"),
-            (&["-p"], "the ssh argument -p lacks its value"),
-            (
-                &["-oPort=x"],
-                "the ssh option Port does not take the value \"x\"",
-            ),
-            (
-                &["-oStrictHostKeyChecking=perhaps"],
-                "the ssh option StrictHostKeyChecking does not take the value \"perhaps\"",
-            ),
-        ] {
-            assert_eq!(refused(args), why);
-        }
-        resolve(&["-oProxyCommand=none", "-oProxyJump=none"]);
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;

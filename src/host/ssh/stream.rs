@@ -1,19 +1,21 @@
 //! The TCP connection below SSH.
 //!
-//! May depend on the host's error only. One reason: every acknowledgement that the kernel delays stalls sshd
+//! May depend on the options and the host's error. One reason: every acknowledgement that the kernel delays stalls sshd
 //! for 40 ms (it sets TCP_NODELAY only at exec), and the cure must be repeated after each read and write.
 
 use std::future::Future as _;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Sleep;
 
+use super::options::Options;
 use crate::host::HostError;
 
 /// How long a write may make no progress at all, and sent data stay unacknowledged: SSH's own keepalive does
@@ -30,15 +32,13 @@ pub struct Prompt {
 }
 
 impl Prompt {
-    /// Connects; the caller bounds the time.
-    pub async fn connect(host: &str, port: u16, address: &str) -> Result<Prompt, HostError> {
+    /// Connects to the first of the host's addresses that answers; the caller bounds the time.
+    pub async fn connect(options: &Options) -> Result<Prompt, HostError> {
         let unreachable = |source| HostError::Unreachable {
-            address: address.to_owned(),
+            address: options.address(),
             source,
         };
-        let stream = TcpStream::connect((host, port))
-            .await
-            .map_err(unreachable)?;
+        let stream = Self::dial(options).await.map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
         #[cfg(target_os = "linux")]
         SockRef::from(&stream)
@@ -47,6 +47,39 @@ impl Prompt {
         let prompt = Prompt::new(stream, STALL);
         prompt.acknowledge();
         Ok(prompt)
+    }
+
+    async fn dial(options: &Options) -> io::Result<TcpStream> {
+        let family = options.address_family;
+        let target = (options.target.host.as_str(), options.target.port);
+        let mut last = io::Error::other("the name has no address of the wanted family");
+        for address in tokio::net::lookup_host(target).await? {
+            if !family.allows(address.ip()) {
+                continue;
+            }
+            match Self::dial_one(address, options.bind_address.as_deref()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn dial_one(address: SocketAddr, from: Option<&str>) -> io::Result<TcpStream> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(from) = from {
+            let own = tokio::net::lookup_host((from, 0))
+                .await?
+                .find(|own| own.is_ipv4() == address.is_ipv4())
+                .ok_or_else(|| {
+                    io::Error::other(format!("BindAddress {from} is of another family"))
+                })?;
+            socket.bind(own)?;
+        }
+        socket.connect(address).await
     }
 
     fn new(tcp: TcpStream, stall: Duration) -> Prompt {

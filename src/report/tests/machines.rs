@@ -19,6 +19,9 @@ fn json_of_two_hosts() {
       "changed": true,
       "failed": true,
       "msg": "1 of 2 hosts changed, 1 failed; pg2: the image of postgresql-0 cannot be pulled",
+      "hints": [
+        "set monopg_image"
+      ],
       "exit": 42,
       "run_id": "01JZ0000000000000000000000",
       "check": false,

@@ -1,6 +1,7 @@
 //! What people and machines get for whole runs.
 
 mod machines;
+mod module;
 mod people;
 mod safety;
 
@@ -26,6 +27,7 @@ fn options(format: Format) -> Options {
         verbosity: Verbosity::Normal,
         diff: false,
         json_diff: true,
+        no_log: false,
         check: false,
         terminal: false,
         color_stderr: false,

@@ -2,6 +2,7 @@
 
 pub mod acceptance;
 mod accounts;
+mod ansible;
 mod bad_archives;
 mod canary;
 mod cluster;
@@ -39,6 +40,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         locks::group(),
         helms::group(),
     ];
+    groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));
     groups.push(canary::group());
     groups
