@@ -105,7 +105,7 @@ fn options(host: &str) -> Options {
     options.extra_vars = vec![format!(
         "{{monopg_chart: postgresql.tgz, monopg_chart_version: 1.0.0, monopg_chart_sha256: {SHA}, \
          monopg_helm_version: 4.1.4, monopg_helm_sha256: {SHA}, monopg_helm_source: helm.tar.gz, monopg_storage_path: /data, \
-         monopg_credentials: {{postgres-password: one}}}}"
+         monopg_credentials: {{postgres-password: one}}, monopg_clear_text_secrets: allowed}}"
     )];
     options
 }

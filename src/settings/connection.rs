@@ -204,6 +204,12 @@ fn flags(node: &Node) -> Checked<String> {
 pub(super) fn secret(node: &Node) -> Checked<Secret> {
     match node.as_str() {
         Some("") => Err(vec![bad("is empty").at(node)]),
+        // What a reader that cannot open it hands on: Ansible without community.sops does.
+        Some(text) if text.starts_with("ENC[AES256_GCM,") || text.starts_with("$ANSIBLE_VAULT;") => {
+            Err(vec![bad("is still encrypted").at(node).hint(
+                "whoever read the file did not decrypt it (Ansible needs the collection community.sops for SOPS files)",
+            )])
+        }
         Some(text) => Ok(Secret::from(text)),
         None => Err(vec![
             bad(format!("must be text, not {}", node.kind()))

@@ -21,6 +21,10 @@ fn credentials_are_checked_without_ever_being_shown() {
             "{postgres-password: canary-7f3a, password: canary-7f3a}",
             "",
         ),
+        (
+            "{postgres-password: 'ENC[AES256_GCM,data:canary-7f3a]'}",
+            "",
+        ),
         ("{postgres-password: canary-7f3a}", "app"),
         ("{postgres-password: '{{ canary-7f3a }}'}", ""),
         ("{postgres-password: !vault canary-7f3a}", ""),
@@ -59,6 +63,9 @@ fn credentials_are_checked_without_ever_being_shown() {
     one problem in the settings
     group_vars/pg.yml:8: monopg_credentials: `password` is given, but there is no monopg_username (host node1)
       hint: the administrator's password is `postgres-password`
+    one problem in the settings
+    group_vars/pg.yml:8: monopg_credentials: `postgres-password` is still encrypted (host node1)
+      hint: whoever read the file did not decrypt it (Ansible needs the collection community.sops for SOPS files)
     one problem in the settings
     group_vars/pg.yml:8: monopg_credentials: `password` is missing (host node1)
       hint: it is the password of monopg_username
