@@ -202,15 +202,15 @@ async fn connecting_is_tried_again_as_often_as_the_file_says() {
 async fn what_would_lead_elsewhere_is_refused_with_its_line() {
     let server = Server::start(Setup::default());
     let dir = PathBuf::from(server.dir());
-    std::fs::write(dir.join("more"), "# a comment\nProxyJump bastion\n").unwrap();
+    std::fs::write(dir.join("more"), "# a comment\nPKCS11Provider /lib\n").unwrap();
     for (line, expected) in [
         (
             "Include @DIR@/more",
-            "<dir>/more:2: ProxyJump is not supported",
+            "<dir>/more:2: PKCS11Provider is not supported",
         ),
         (
-            "ProxyCommand nc %h %p",
-            "<dir>/ssh_config:1: ProxyCommand is not supported",
+            "KnownHostsCommand /k",
+            "<dir>/ssh_config:1: KnownHostsCommand is not supported",
         ),
         (
             "RevokedHostKeys /krl",

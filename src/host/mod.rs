@@ -252,6 +252,30 @@ impl HostError {
             HostError::Unsupported(_) => Exit::Unforeseen,
         }
     }
+
+    /// The same error, where it belongs to a jump host on the way and not to the host itself.
+    #[must_use]
+    pub fn at_jump_host(mut self, name: &str) -> HostError {
+        match &mut self {
+            HostError::Unreachable { address, .. }
+            | HostError::ConnectTimeout { address, .. }
+            | HostError::Authentication { address, .. }
+            | HostError::Protocol { address, .. } => {
+                address.push_str(&format!(" (jump host {name})"));
+            }
+            HostError::HostKey { what, .. }
+            | HostError::Config { what, .. }
+            | HostError::Privilege { what, .. }
+            | HostError::Unsupported(what) => *what = format!("jump host {name}: {what}"),
+            HostError::NoTerminal { .. }
+            | HostError::Lost { .. }
+            | HostError::Locked { .. }
+            | HostError::Timeout { .. }
+            | HostError::Corrupt { .. }
+            | HostError::Failed { .. } => {}
+        }
+        self
+    }
 }
 
 /// A host with an open, privileged channel.

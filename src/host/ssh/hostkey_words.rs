@@ -44,6 +44,28 @@ impl Facts {
         let file = options.user_known_hosts.first();
         let file = file.map_or("~/.ssh/known_hosts".into(), |f| f.display().to_string());
         let (port, host) = (options.target.port, &options.target.host);
+        let mut hints = vec![
+            format!(
+                "compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
+                self.key.to_lowercase()
+            ),
+            match &options.target.alias {
+                // ssh-keyscan knows no way but the direct one.
+                _ if !options.direct => format!(
+                    "then log in by ssh with the same configuration, and accept it: it belongs into {file}"
+                ),
+                None => format!("then: ssh-keyscan -p {port} {host} >> {file}"),
+                Some(alias) => format!(
+                    "then: ssh-keyscan -p {port} {host} | sed 's/^[^ ]*/{alias}/' >> {file}"
+                ),
+            },
+        ];
+        if options.jump_host.is_none() {
+            hints.push(format!(
+                "or pin it in the inventory: monopg_host_key: {}",
+                self.fingerprint
+            ));
+        }
         HostError::HostKey {
             what: format!(
                 "the host key of {} is unknown{}: {} {}",
@@ -52,22 +74,7 @@ impl Facts {
                 self.key,
                 self.fingerprint
             ),
-            hints: vec![
-                format!(
-                    "compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
-                    self.key.to_lowercase()
-                ),
-                match &options.target.alias {
-                    None => format!("then: ssh-keyscan -p {port} {host} >> {file}"),
-                    Some(alias) => format!(
-                        "then: ssh-keyscan -p {port} {host} | sed 's/^[^ ]*/{alias}/' >> {file}"
-                    ),
-                },
-                format!(
-                    "or pin it in the inventory: monopg_host_key: {}",
-                    self.fingerprint
-                ),
-            ],
+            hints,
         }
     }
 
