@@ -98,7 +98,7 @@ pub async fn connect(name: &str, connection: &Connection) -> Result<Session, Hos
 /// What lies before the host and lives as long as the connection, the nearest to the host first.
 type Way = Vec<Box<dyn Any + Send + Sync>>;
 
-/// Connects, checks the host key, logs in, at each jump host on the way and at the host, each within the connection's
+/// Connects, checks the host key, logs in: at each jump host on the way and at the host, each within the connection's
 /// time-out. Only the first TCP connection is tried again (`ConnectionAttempts`), each time with a time-out of its
 /// own. The person may be asked about host keys and for passphrases; the clock stands still meanwhile. `name` is the
 /// inventory name, for logs.
