@@ -1,5 +1,5 @@
 //! Real OpenSSH servers that are reached through others, or by a program.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 mod ssh_support;
 
