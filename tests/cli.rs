@@ -14,7 +14,8 @@ fn monopg(args: &[&str]) -> Command {
         .args(args)
         .stdin(Stdio::null())
         .env_remove("CLICOLOR_FORCE")
-        .env_remove("MONOPG_BECOME_PASSWORD_FILE");
+        .env_remove("MONOPG_BECOME_PASSWORD_FILE")
+        .env_remove("MONOPG_KEY_PASSPHRASE_FILE");
     command
 }
 

@@ -6,57 +6,20 @@
     reason = "a test"
 )]
 
+#[path = "ssh_support/login.rs"]
+mod login_support;
 mod ssh_support;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use login_support::{Agent, authorize};
 use monopg::error::Exit;
 use monopg::host::process::{End, Process};
 use monopg::host::transport::Transport;
 use monopg::host::{HostError, open, ssh};
 use ssh_support::{Keygen, Server, Setup, run};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-
-/// An ssh-agent of the test's own.
-struct Agent {
-    child: Child,
-    socket: PathBuf,
-}
-
-impl Agent {
-    fn start(dir: &Path) -> Agent {
-        let socket = dir.join("agent");
-        let child = Command::new("ssh-agent")
-            .arg("-D")
-            .arg("-a")
-            .arg(&socket)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("ssh-agent");
-        let begin = Instant::now();
-        while !socket.exists() {
-            assert!(begin.elapsed() < Duration::from_secs(5), "no agent");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Agent { child, socket }
-    }
-
-    fn add(&self, key: &Path) {
-        run(Command::new("ssh-add")
-            .arg("-q")
-            .arg(key)
-            .env("SSH_AUTH_SOCK", &self.socket));
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Kills the server's session processes: what was stopped does not end by itserver.
 fn kill_sessions(server: &Server) {
@@ -66,16 +29,6 @@ fn kill_sessions(server: &Server) {
     for child in children.split_whitespace() {
         run(Command::new("kill").args(["-KILL", child]));
     }
-}
-
-/// Lets one more key in.
-fn authorize(server: &Server, name: &str) {
-    let file = server.dir().join("authorized");
-    let mut text = std::fs::read_to_string(&file).expect("authorized keys");
-    text.push_str(
-        &std::fs::read_to_string(server.dir().join(format!("{name}.pub"))).expect("the key"),
-    );
-    std::fs::write(file, text).expect("authorized keys");
 }
 
 /// Everything that a process says on its streams.
@@ -281,10 +234,11 @@ async fn every_identity_that_did_not_do_is_named_with_its_reason() {
     let text = tried
         .join("\n")
         .replace(&dir.display().to_string(), "<dir>")
-        .replace(&server.fingerprint_of("stranger"), "<print>");
+        .replace(&server.fingerprint_of("stranger"), "<print>")
+        .replace(&server.fingerprint_of("locked"), "<locked>");
     insta::assert_snapshot!(text, @r"
-    <dir>/locked: skipped, it is encrypted (ssh-add <dir>/locked)
-    <dir>/open: skipped, others may read it (mode 0644; chmod 600 <dir>/open)
+    <dir>/locked (ED25519 <locked>): skipped, it is encrypted, nobody can be asked (ssh-add <dir>/locked)
+    <dir>/open: skipped, its permissions 0644 are too open, others may read it (chmod 600 <dir>/open)
     <dir>/missing: skipped, there is no such file
     <dir>/broken: skipped, it is not a key that can be read: Could not read key
     <dir>/stranger (ED25519 <print>): refused
@@ -307,7 +261,7 @@ async fn too_many_keys_are_said_to_be_too_many() {
             .extend(["-i".into(), key.display().to_string()]);
     }
     let error = ssh::connect("k3s", &connection).await.unwrap_err();
-    let HostError::Authentication { tried, .. } = error else {
+    let HostError::Authentication { tried, hints, .. } = error else {
         panic!("{error:?}")
     };
     assert!(
@@ -316,6 +270,7 @@ async fn too_many_keys_are_said_to_be_too_many() {
             .any(|t| t.contains("too many authentication failures")),
         "{tried:?}"
     );
+    assert!(hints[0].contains("IdentitiesOnly=yes"), "{hints:?}");
 }
 
 #[tokio::test]

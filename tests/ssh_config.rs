@@ -96,7 +96,7 @@ async fn an_alias_for_the_host_key_is_looked_up() {
     login(&through(&server, &config)).await.unwrap();
     let what = host_key_error(login(&through(&server, USUAL)).await);
     let expected = format!(
-        "the host key of [127.0.0.1]:{} is unknown: ED25519 {}",
+        "the host key of [127.0.0.1]:{} is unknown, and nobody can be asked: ED25519 {}",
         server.port,
         server.fingerprint_of("host_ed25519")
     );
@@ -202,15 +202,15 @@ async fn connecting_is_tried_again_as_often_as_the_file_says() {
 async fn what_would_lead_elsewhere_is_refused_with_its_line() {
     let server = Server::start(Setup::default());
     let dir = PathBuf::from(server.dir());
-    std::fs::write(dir.join("more"), "# a comment\nProxyJump bastion\n").unwrap();
+    std::fs::write(dir.join("more"), "# a comment\nPKCS11Provider /lib\n").unwrap();
     for (line, expected) in [
         (
             "Include @DIR@/more",
-            "<dir>/more:2: ProxyJump is not supported",
+            "<dir>/more:2: PKCS11Provider is not supported",
         ),
         (
-            "ProxyCommand nc %h %p",
-            "<dir>/ssh_config:1: ProxyCommand is not supported",
+            "KnownHostsCommand /k",
+            "<dir>/ssh_config:1: KnownHostsCommand is not supported",
         ),
         (
             "RevokedHostKeys /krl",

@@ -43,7 +43,7 @@ async fn an_unknown_host_key_is_refused_with_what_to_type() {
     server.known_hosts("");
     let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
     insta::assert_snapshot!(host_key_error(&server, error), @r"
-    the host key of [127.0.0.1]:<port> is unknown: ED25519 <ed25519>
+    the host key of [127.0.0.1]:<port> is unknown, and nobody can be asked: ED25519 <ed25519>
     hint: compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     hint: then: ssh-keyscan -p <port> 127.0.0.1 >> <dir>/known_hosts
     hint: or pin it in the inventory: monopg_host_key: <ed25519>
@@ -198,6 +198,22 @@ async fn a_certified_host_key_is_trusted_through_its_authority() {
     authority("id.pub");
     let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
     assert!(host_key_error(&server, error).contains("is unknown"));
+}
+
+#[tokio::test]
+async fn an_authority_that_is_revoked_vouches_for_nobody() {
+    let server = Server::start(Setup {
+        config: "HostCertificate @DIR@/host_ed25519-cert.pub",
+        ..Setup::default()
+    });
+    let ca = std::fs::read_to_string(server.dir().join("ca.pub")).unwrap();
+    let key = server.host_key("ed25519").unwrap();
+    for revoked in [&ca, &key] {
+        server.known_hosts(&format!("@cert-authority * {ca}\n@revoked * {revoked}\n"));
+        let error = ssh::connect("k3s", &server.connection()).await.unwrap_err();
+        let text = host_key_error(&server, error);
+        assert!(text.contains("is revoked by <dir>/known_hosts:3"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -146,6 +146,15 @@ pub struct HostArgs {
     /// Private key file, unless the inventory names one
     #[arg(long, alias = "key-file", value_name = "FILE")]
     pub private_key: Option<PathBuf>,
+    /// Read the private key's passphrase from the first line of a file; the inventory's
+    /// monopg_key_passphrase wins, MONOPG_KEY_PASSPHRASE is the passphrase itself
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MONOPG_KEY_PASSPHRASE_FILE",
+        hide_env_values = true
+    )]
+    pub key_passphrase_file: Option<PathBuf>,
     /// Become root with sudo even if the inventory says no; a login other than root does so anyway
     #[arg(short, long = "become")]
     pub become_root: bool,

@@ -17,6 +17,7 @@ mod secrets;
 mod sources;
 mod status;
 pub mod stop;
+mod terminal;
 mod usage;
 pub mod wire;
 
@@ -120,12 +121,19 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
         Ok(found) => found,
         Err(problems) => return reporter.finish(worst(&problems), problems),
     };
-    reporter.learn(Masker::new(&become_password));
+    let key_passphrase = match password::key_passphrase(&hosts) {
+        Ok(passphrase) => passphrase,
+        Err(problem) => return reporter.finish(problem.exit, vec![problem]),
+    };
+    reporter.learn(Masker::new(become_password.iter().chain(&key_passphrase)));
     let stop = Stop::default();
+    let person = terminal::person(hosts.sources.no_input, &reporter, &stop);
     let session = Session {
         hosts,
         settings,
         become_password,
+        key_passphrase,
+        person,
         reporter: reporter.clone(),
         stop: stop.clone(),
     };

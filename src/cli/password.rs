@@ -1,4 +1,4 @@
-//! sudo's password: asked on the terminal, or read from a file.
+//! sudo's password and the key's passphrase: asked on the terminal, or read from a file.
 //!
 //! May depend on `secrets` and `error`. One reason: a program that waits for an answer nobody can
 //! give (Ansible, CI) is worse than one that fails.
@@ -29,7 +29,10 @@ pub(super) fn become_password(
             .become_password_file
             .as_ref()
             .map(|s| s.value.as_path());
-        return named.or(configured).map(from_file).transpose();
+        return named
+            .or(configured)
+            .map(|file| from_file(file, "password"))
+            .transpose();
     }
     may_ask(args.sources.no_input, terminal())?;
     let answer = rpassword::prompt_password("BECOME password: ").map_err(|e| {
@@ -41,6 +44,14 @@ pub(super) fn become_password(
         .because(e.to_string())
     })?;
     Ok(Some(Secret::from(answer)))
+}
+
+/// The passphrase of the private key from a file; `None` if no file is named.
+pub(super) fn key_passphrase(args: &HostArgs) -> Result<Option<Secret>, Problem> {
+    match &args.key_passphrase_file {
+        Some(file) if !file.as_os_str().is_empty() => from_file(file, "passphrase").map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// True if there is somebody to ask.
@@ -58,20 +69,16 @@ fn may_ask(no_input: bool, terminal: bool) -> Result<(), Problem> {
         .hint("use --become-password-file FILE, or ansible_become_password in an encrypted file"))
 }
 
-fn from_file(path: &Path) -> Result<Secret, Problem> {
-    let problem = |what: String| Problem::new("secrets.become_password_file", Exit::Secrets, what);
+fn from_file(path: &Path, what: &str) -> Result<Secret, Problem> {
+    let problem = |text: String| Problem::new(format!("secrets.{what}_file"), Exit::Secrets, text);
     let bytes = std::fs::read(path).map(Zeroizing::new).map_err(|e| {
-        problem(format!(
-            "the password file {} cannot be read",
-            path.display()
-        ))
-        .because(e.to_string())
+        problem(format!("the {what} file {} cannot be read", path.display())).because(e.to_string())
     })?;
     let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.is_empty() {
         return Err(problem(format!(
-            "the password file {} has no password in its first line",
+            "the {what} file {} has no {what} in its first line",
             path.display()
         )));
     }
@@ -104,7 +111,7 @@ mod tests {
             ("\ns3cret\n", None),
         ] {
             std::fs::write(&path, content).unwrap();
-            let got = from_file(&path);
+            let got = from_file(&path, "passphrase");
             assert_eq!(
                 got.as_ref().ok().and_then(|s| s.expose_str()),
                 want,
@@ -114,6 +121,6 @@ mod tests {
                 assert_eq!(p.exit, Exit::Secrets);
             }
         }
-        assert!(from_file(&dir.path().join("none")).is_err());
+        assert!(from_file(&dir.path().join("none"), "password").is_err());
     }
 }

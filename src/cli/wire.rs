@@ -16,7 +16,8 @@ use crate::engine;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
-use crate::host::channel::Channel;
+use crate::host::person::Person;
+use crate::host::privileged::Privileged;
 use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
 use crate::settings::{self, HostSettings, Resolved, SettingsErrors, Spec};
@@ -53,6 +54,10 @@ pub struct Session {
     pub settings: settings::Options,
     /// sudo's password from `-K` or a file; a variable of the inventory wins, as Ansible has it.
     pub become_password: Option<Secret>,
+    /// The private key's passphrase from a file; a variable wins here too.
+    pub key_passphrase: Option<Secret>,
+    /// Who is asked about host keys and passphrases, if somebody can be.
+    pub person: Arc<Person>,
     /// Takes the events (`engine::event::Sink`); tell it every secret with [`Reporter::learn`]
     /// before anything that may hold one.
     pub reporter: Arc<Reporter>,
@@ -64,7 +69,7 @@ pub struct Session {
 /// whole, as wrong settings: all of them at once.
 pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<Problem>> {
     let run = Run::begin(session, options.check)?;
-    Ok(converge(&run, &session.stop, options).await)
+    Ok(converge(&run, &session.person, &session.stop, options).await)
 }
 
 /// The same for hosts whose settings came another way than from the command line; with `settings` the
@@ -76,11 +81,12 @@ pub async fn apply_to(
     options: &RunOptions,
 ) -> Result<Exit, Vec<Problem>> {
     let resolved = settings.map_err(|errors| errors.as_problems())?;
-    let run = Run::of(resolved, reporter, 1, None, options.check);
-    Ok(converge(&run, stop, options).await)
+    let run = Run::of(resolved, reporter, 1, &[], options.check);
+    let nobody = Person::nobody("a task of Ansible has no terminal");
+    Ok(converge(&run, &nobody, stop, options).await)
 }
 
-async fn converge(run: &Run, stop: &Stop, options: &RunOptions) -> Exit {
+async fn converge(run: &Run, person: &Arc<Person>, stop: &Stop, options: &RunOptions) -> Exit {
     let cache = Cache::from_env(|name| std::env::var_os(name));
     let holder = (!options.check).then(|| run.holder());
     let results = run
@@ -95,20 +101,13 @@ async fn converge(run: &Run, stop: &Stop, options: &RunOptions) -> Exit {
             let steps = steps::all(&host.spec, &cache, options.deep);
             let emitter = run.emitter.host(&host.name);
             async move {
-                // Nothing has begun on the host yet: a run that shall stop need not wait for it.
-                let opened = tokio::select! {
-                    biased;
-                    () = engine.cancel.cancelled() => None,
-                    opened = Channel::open(&host.name, &host.connection) => Some(opened),
-                };
-                let mut result = match opened {
-                    Some(Ok(channel)) => {
+                let mut result = match reach(host, person, stop).await {
+                    Ok(channel) => {
                         engine::run::converge(&channel, &steps, &engine, &emitter)
                             .await
                             .0
                     }
-                    Some(Err(error)) => engine::run::failure(&error),
-                    None => engine::run::interrupted(),
+                    Err(result) => result,
                 };
                 result.facts = Some(facts(&host.spec));
                 result
@@ -130,12 +129,12 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
             let emitter = run.emitter.host(&host.name);
             async move {
                 let mut result = HostResult::default();
-                match Channel::open(&host.name, &host.connection).await {
+                match reach(host, &session.person, &session.stop).await {
                     Ok(channel) => match super::status::read(&channel, &host.spec).await {
                         Ok(status) => emitter.emit(Kind::HostStatus { status }),
                         Err(problem) => result = engine::run::failed(vec![problem]),
                     },
-                    Err(error) => result = engine::run::failure(&error),
+                    Err(failed) => result = failed,
                 }
                 result
             }
@@ -145,6 +144,26 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
         .iter()
         .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
     Ok(run.end(false, Exit::of_hosts(codes)))
+}
+
+/// The channel to a host; what came of it otherwise. A run that is to stop does not wait for a host or a person.
+async fn reach(
+    host: &HostSettings,
+    person: &Arc<Person>,
+    stop: &Stop,
+) -> Result<Privileged, HostResult> {
+    let opened = Privileged::open(&host.name, &host.connection, person);
+    let token = stop.token();
+    let opened = tokio::select! {
+        biased;
+        () = token.cancelled() => return Err(engine::run::interrupted()),
+        opened = opened => opened,
+    };
+    opened.map_err(|error| match token.is_cancelled() {
+        // The answer to a question did not come because of it.
+        true => engine::run::interrupted(),
+        false => engine::run::failure(&error),
+    })
 }
 
 /// One run over the hosts that are meant.
@@ -163,27 +182,39 @@ impl Run {
         options.user = args.user.clone();
         options.become_root = args.become_root;
         options.become_password = session.become_password.clone();
+        options.key_passphrase = session.key_passphrase.clone();
         options.private_key = args.private_key.clone();
         options.timeout = args.timeout.map(Duration::from_secs);
         let resolved = settings::resolve(&options).map_err(|errors| errors.as_problems())?;
+        let given: Vec<&Secret> = session
+            .become_password
+            .iter()
+            .chain(&session.key_passphrase)
+            .collect();
         Ok(Self::of(
             resolved,
             &session.reporter,
             usize::from(args.forks),
-            session.become_password.as_ref(),
+            &given,
             check,
         ))
     }
 
-    /// A run over hosts that are settled; `password` is another secret beside theirs.
+    /// A run over hosts that are settled; `given` are secrets beside theirs.
     fn of(
         resolved: Resolved,
         reporter: &Arc<Reporter>,
         forks: usize,
-        password: Option<&Secret>,
+        given: &[&Secret],
         check: bool,
     ) -> Self {
-        let masker = Masker::new(resolved.hosts.iter().flat_map(secrets).chain(password));
+        let masker = Masker::new(
+            resolved
+                .hosts
+                .iter()
+                .flat_map(secrets)
+                .chain(given.iter().copied()),
+        );
         reporter.learn(masker.clone());
         let sink: Arc<dyn Sink> = reporter.clone();
         let run = Run {
@@ -259,6 +290,7 @@ fn secrets(host: &HostSettings) -> impl Iterator<Item = &Secret> {
         .credentials
         .values()
         .chain(&connection.password)
+        .chain(&connection.key_passphrase)
         .chain(&connection.become_root.password)
 }
 

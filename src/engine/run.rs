@@ -103,13 +103,22 @@ pub fn host_problem(error: &HostError) -> Problem {
         HostError::HostKey { hints, .. } | HostError::Privilege { hints, .. } => {
             problem.hints.extend(hints.iter().cloned())
         }
-        HostError::Config {
-            problems, hints, ..
+        HostError::NoTerminal { login } => problem.hints.push(format!(
+            "a terminal did not help; on the host, in visudo: Defaults:{login} !requiretty"
+        )),
+        HostError::Authentication {
+            tried: details,
+            hints,
+            ..
+        }
+        | HostError::Config {
+            problems: details,
+            hints,
+            ..
         } => {
-            problem.causes.extend(problems.iter().cloned());
+            problem.causes.extend(details.iter().cloned());
             problem.hints.extend(hints.iter().cloned());
         }
-        HostError::Authentication { tried, .. } => problem.causes.extend(tried.iter().cloned()),
         HostError::Lost { tail, .. } | HostError::Failed { tail, .. } => {
             let lines: Vec<&str> = tail.lines().filter(|l| !l.trim().is_empty()).collect();
             problem.causes.extend(

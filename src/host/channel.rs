@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use super::person::Person;
 use super::transport::{Ending, RoundTrips, Transport};
 use super::{Command, Host, HostError, Output, Upload};
 use crate::secrets::Secret;
@@ -90,8 +91,34 @@ pub fn nonce() -> Result<String, HostError> {
 impl Channel {
     /// Opens the channel to a host: connects, becomes root where that is wanted, starts the helper.
     pub async fn open(name: &str, connection: &Connection) -> Result<Self, HostError> {
+        let nobody = Person::nobody("nobody can be asked");
+        Channel::open_asking(name, connection, &nobody).await
+    }
+
+    /// As [`Channel::open`], with a person who may be asked about the host key and for passphrases.
+    pub async fn open_asking(
+        name: &str,
+        connection: &Connection,
+        person: &Arc<Person>,
+    ) -> Result<Self, HostError> {
         let nonce = nonce()?;
-        let transport = super::open::open(name, connection, HELPER, &[&nonce]).await?;
+        let transport =
+            super::open::open_asking(name, connection, person, HELPER, &[&nonce]).await?;
+        Ok(Channel::new(name, &nonce, transport))
+    }
+
+    /// As [`Channel::open_asking`], for a sudo that wants a terminal.
+    pub async fn open_on_terminal(
+        name: &str,
+        connection: &Connection,
+        person: &Arc<Person>,
+    ) -> Result<Self, HostError> {
+        let nonce = nonce()?;
+        let mut transport =
+            super::open::open_on_terminal(name, connection, person, HELPER, &[&nonce, "terminal"])
+                .await?;
+        let (stdout, stderr) = super::terminal::split(transport.stdout, &nonce);
+        (transport.stdout, transport.stderr) = (Box::new(stdout), Box::new(stderr));
         Ok(Channel::new(name, &nonce, transport))
     }
 

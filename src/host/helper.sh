@@ -4,7 +4,10 @@
 # "ID BASE64" on standard output and a line "@E<nonce> ID STATUS" on standard error, behind what the script wrote
 # there. Lines "@W<nonce>" on standard error are wake-ups of the watchers. Base64, because a shell cannot hold NULs
 # and a length would need a temporary file. $1 is the nonce.
-nonce=$1
+#
+# $2 is set if standard output and error are one terminal. What is said on standard error is then kept and follows each
+# answer as a line "@S BASE64;", so that only wake-ups come in between, also in the middle of a line.
+nonce=$1 terminal=$2 wake=2
 umask 077
 LC_ALL=C LANG=C TZ=UTC
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -20,13 +23,20 @@ watchers=
 # The beat: when it was written (uptime, so that no clock change matters) and how long it is good for.
 beat() { read -r up _ </proc/uptime; { printf '%s %s\n' "${up%%.*}" "$1" >"$hb"; } 2>/dev/null; }
 unwatch() { for w in $watchers; do kill -s KILL -- "-$w" 2>/dev/null; done; watchers=; rm -f "$R/watchers.$main"; }
-finish() { unwatch; rm -f "$hb" "$R/lists.$main"; }
+finish() { unwatch; rm -f "$hb" "$R/lists.$main" "$R/said.$main"; }
 trap finish EXIT
 trap 'exit 143' TERM HUP INT
 beat 30
+if [ -n "$terminal" ]; then
+  said=$R/said.$main
+  exec 8>&1 2>"$said"
+  wake=8
+  # Appended to, so that it can be emptied.
+  exec 2>>"$said"
+fi
 
 # The watchdog: a client that was stopped, or whose network died, keeps its channel for ever. It holds no lock itself.
-( exec 9>&- </dev/null >/dev/null 2>&1
+( exec 8>&- 9>&- </dev/null >/dev/null 2>&1
   trap - EXIT TERM HUP INT
   at=${up%%.*} good=30
   while sleep 2 && kill -0 "$main"; do
@@ -36,7 +46,7 @@ beat 30
     [ $((${up%%.*} - at)) -le "$good" ] || { kill -s KILL "$main"; break; }
   done
   for w in $(cat "$R/watchers.$main"); do kill -s KILL -- "-$w"; done
-  rm -f "$hb" "$R/watchers.$main" "$R/lists.$main" ) &
+  rm -f "$hb" "$R/watchers.$main" "$R/lists.$main" "$R/said.$main" ) &
 
 # The processes above one, up to init: a client that is gone takes its sshd along.
 ancestors() {
@@ -75,11 +85,11 @@ while IFS=' ' read -r op id scriptlen datalen seconds; do
     # as around braces a shell keeps a copy of the descriptor.
     printf '%s ' "$id"
     if [ "$datalen" = 0 ]; then
-      ( ( eval "$script" ) </dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$?" >&2 ) 9>&- | base64 9>&- | tr -d '\n' 9>&-
+      ( ( eval "$script" ) </dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$?" >&2 ) 8>&- 9>&- | base64 9>&- | tr -d '\n' 9>&-
     else
       # What the script does not read is drained, or the next request would start in the middle of it.
       head -c "$datalen" 9>&- |
-        ( ( eval "$script" ); r=$?; cat >/dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2 ) 9>&- |
+        ( ( eval "$script" ); r=$?; cat >/dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2 ) 8>&- 9>&- |
         base64 9>&- | tr -d '\n' 9>&-
     fi
     printf '\n'
@@ -91,8 +101,8 @@ while IFS=' ' read -r op id scriptlen datalen seconds; do
     ;;
   watch)
     # A session of its own, so that the whole family can be ended; it must not keep the lock or the answers' pipe open.
-    setsid /bin/sh -c 'while :; do eval "$1" 2>/dev/null | while IFS= read -r _; do printf "\n@W%s\n" "$2" >&2; done; sleep 1; done' \
-      watch "$script" "$nonce" 9>&- </dev/null >/dev/null &
+    setsid /bin/sh -c 'while :; do eval "$1" 2>/dev/null | while IFS= read -r _; do printf "\n@W%s\n" "$2" >&"$3"; done; sleep 1; done' \
+      watch "$script" "$nonce" "$wake" 9>&- </dev/null >/dev/null &
     watchers="$watchers $!"
     printf '%s\n' "$watchers" >"$R/watchers.$main"
     printf '%s \n' "$id"
@@ -104,5 +114,9 @@ while IFS=' ' read -r op id scriptlen datalen seconds; do
     printf '\n@E%s %s 0\n' "$nonce" "$id" >&2
     ;;
   esac
+  if [ -n "$terminal" ] && [ -s "$said" ]; then
+    printf '@S %s;\n' "$(tail -c 65536 "$said" | base64 | tr -d '\n')"
+    : >"$said"
+  fi
   beat 30
 done

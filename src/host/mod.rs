@@ -8,10 +8,13 @@ pub mod known_hosts;
 pub mod local;
 pub mod marker;
 pub mod open;
+pub mod person;
+pub mod privileged;
 pub mod process;
 pub mod ssh;
 pub mod ssh_config;
 pub mod sudo;
+pub mod terminal;
 pub mod transport;
 
 use std::time::Duration;
@@ -143,6 +146,8 @@ pub enum HostError {
         address: String,
         /// Each identity that was tried or skipped, and why.
         tried: Vec<String>,
+        /// What to do.
+        hints: Vec<String>,
     },
     /// What `ssh_config` or the arguments for ssh say is wrong, or is more than monopg can do.
     #[error("{what}")]
@@ -170,6 +175,12 @@ pub enum HostError {
         what: String,
         /// What to do.
         hints: Vec<String>,
+    },
+    /// sudo wants a terminal (`requiretty`): a second connection with one may do.
+    #[error("sudo wants a terminal for {login} (requiretty)")]
+    NoTerminal {
+        /// The login.
+        login: String,
     },
     /// The channel ended in the middle.
     #[error("the connection to {host} was lost during: {during}")]
@@ -233,13 +244,37 @@ impl HostError {
             | HostError::Lost { .. } => Exit::Unreachable,
             HostError::HostKey { .. } => Exit::HostKey,
             HostError::Config { .. } => Exit::Settings,
-            HostError::Privilege { .. } => Exit::Privilege,
+            HostError::Privilege { .. } | HostError::NoTerminal { .. } => Exit::Privilege,
             HostError::Locked { .. } => Exit::Locked,
             HostError::Timeout { .. } | HostError::Corrupt { .. } | HostError::Failed { .. } => {
                 Exit::Remote
             }
             HostError::Unsupported(_) => Exit::Unforeseen,
         }
+    }
+
+    /// The same error, where it belongs to a jump host on the way and not to the host itself.
+    #[must_use]
+    pub fn at_jump_host(mut self, name: &str) -> HostError {
+        match &mut self {
+            HostError::Unreachable { address, .. }
+            | HostError::ConnectTimeout { address, .. }
+            | HostError::Authentication { address, .. }
+            | HostError::Protocol { address, .. } => {
+                address.push_str(&format!(" (jump host {name})"));
+            }
+            HostError::HostKey { what, .. }
+            | HostError::Config { what, .. }
+            | HostError::Privilege { what, .. }
+            | HostError::Unsupported(what) => *what = format!("jump host {name}: {what}"),
+            HostError::NoTerminal { .. }
+            | HostError::Lost { .. }
+            | HostError::Locked { .. }
+            | HostError::Timeout { .. }
+            | HostError::Corrupt { .. }
+            | HostError::Failed { .. } => {}
+        }
+        self
     }
 }
 

@@ -4,10 +4,12 @@
 //! script and must not know how they came about.
 
 use std::io::Cursor;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 
+use super::person::Person;
 use super::process::{End, Process};
 use super::transport::Transport;
 use super::{HostError, local, marker, ssh, sudo};
@@ -25,55 +27,122 @@ pub async fn open(
     script: &str,
     args: &[&str],
 ) -> Result<Transport, HostError> {
+    let nobody = Person::nobody("nobody can be asked");
+    open_asking(name, connection, &nobody, script, args).await
+}
+
+/// As [`open`], with a person who may be asked about the host key and for passphrases.
+pub async fn open_asking(
+    name: &str,
+    connection: &Connection,
+    person: &Arc<Person>,
+    script: &str,
+    args: &[&str],
+) -> Result<Transport, HostError> {
     let nonce = super::channel::nonce()?;
-    let script = with_args(script, args);
+    let begun = begin(
+        name,
+        connection,
+        person,
+        &nonce,
+        &with_args(script, args),
+        false,
+    )
+    .await?;
+    let (escalated, login) = (begun.escalated, begun.login);
+    if escalated && connection.become_root.password.is_some() {
+        return dialogue(begun.process, false, connection, &nonce, &login).await;
+    }
+    Ok(marker::expect(
+        begun.process,
+        &nonce,
+        Box::new(move |stderr, stdout, status| {
+            if escalated {
+                sudo::explain(stderr, status, &login)
+            } else {
+                no_shell(stderr, stdout, status, &login)
+            }
+        }),
+    ))
+}
+
+/// As [`open_asking`], for a sudo that wants a terminal: the script has one, in raw mode, so all that it says comes on
+/// standard output. Returns when the script runs: before that, the terminal may drop what it is sent.
+pub async fn open_on_terminal(
+    name: &str,
+    connection: &Connection,
+    person: &Arc<Person>,
+    script: &str,
+    args: &[&str],
+) -> Result<Transport, HostError> {
+    let nonce = super::channel::nonce()?;
+    let begun = begin(
+        name,
+        connection,
+        person,
+        &nonce,
+        &with_args(script, args),
+        true,
+    )
+    .await?;
+    dialogue(begun.process, true, connection, &nonce, &begun.login).await
+}
+
+/// A process on its way to become our script.
+struct Begun {
+    process: Process,
+    login: String,
+    escalated: bool,
+}
+
+async fn begin(
+    name: &str,
+    connection: &Connection,
+    person: &Arc<Person>,
+    nonce: &str,
+    script: &str,
+    terminal: bool,
+) -> Result<Begun, HostError> {
     let session = match connection.via {
         Via::Local => None,
-        Via::Ssh => Some(ssh::connect(name, connection).await?),
+        Via::Ssh => Some(ssh::connect_asking(name, connection, person).await?),
     };
     let login = match &session {
         Some(session) => session.user().to_owned(),
         None => ssh::local_user()?,
     };
-    let escalate = connection.become_root.enabled && login != "root";
-    let command = if escalate {
-        sudo::command(&script, &connection.become_root, &nonce)?
+    let escalated = connection.become_root.enabled && login != "root";
+    let command = if escalated {
+        sudo::command(script, &connection.become_root, nonce)?
     } else {
-        marker::mark(&script, &nonce)
+        marker::mark(script, nonce)
     };
-    let raw = match session {
+    let process = match session {
+        Some(session) if terminal => session.exec_on_terminal(&for_any_shell(&command)).await?,
         Some(session) => session.exec(&for_any_shell(&command)).await?,
         None => local::spawn(&command)?,
     };
-    match &connection.become_root.password {
-        Some(password) if escalate => {
-            let limit = connection.timeout + SUDO_SLACK;
-            dialogue(raw, password, &nonce, limit, &login).await
-        }
-        _ => Ok(marker::expect(
-            raw,
-            &nonce,
-            Box::new(move |stderr, stdout, status| {
-                if escalate {
-                    sudo::explain(stderr, status, &login)
-                } else {
-                    no_shell(stderr, stdout, status, &login)
-                }
-            }),
-        )),
-    }
+    Ok(Begun {
+        process,
+        login,
+        escalated,
+    })
 }
 
 async fn dialogue(
     mut raw: Process,
-    password: &crate::secrets::Secret,
+    merged: bool,
+    connection: &Connection,
     nonce: &str,
-    limit: Duration,
     login: &str,
 ) -> Result<Transport, HostError> {
+    let limit = connection.timeout + SUDO_SLACK;
+    let password = connection.become_root.password.as_ref();
     let streams = (&mut *raw.stdin, &mut *raw.stdout, &mut *raw.stderr);
     let round_trips = raw.round_trips.clone();
-    match sudo::escalate(streams, password, nonce, limit, &round_trips, login).await {
+    let escalated =
+        sudo::escalate(streams, merged, password, nonce, limit, &round_trips, login).await;
+    match escalated {
         Ok(beyond) => {
             raw.stdout = Box::new(Cursor::new(beyond.stdout).chain(raw.stdout));
             raw.stderr = Box::new(Cursor::new(beyond.stderr).chain(raw.stderr));
@@ -91,6 +160,9 @@ async fn dialogue(
 
 /// A login shell that did not run our script at all.
 fn no_shell(stderr: &str, stdout: &str, status: Option<i32>, login: &str) -> HostError {
+    if stderr.contains("Password change required") {
+        return sudo::explain(stderr, status, login);
+    }
     let tail = if stderr.trim().is_empty() {
         stdout
     } else {

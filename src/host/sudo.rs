@@ -89,10 +89,12 @@ pub struct Beyond {
 }
 
 /// Answers sudo's prompt once and returns when the marker proves that the script runs. `limit` counts for
-/// each wait. `login` and `exe` are for messages.
+/// each wait. Without a password it only waits. `merged`: the far side is a terminal, so all that is said comes on
+/// standard output. `login` is for messages.
 pub async fn escalate<I, O, E>(
     streams: (&mut I, &mut O, &mut E),
-    password: &Secret,
+    merged: bool,
+    password: Option<&Secret>,
     nonce: &str,
     limit: Duration,
     round_trips: &RoundTrips,
@@ -104,7 +106,7 @@ where
     E: AsyncRead + Unpin + ?Sized,
 {
     let (stdin, stdout, stderr) = streams;
-    if password.expose().contains(&b'\n') {
+    if password.is_some_and(|p| p.expose().contains(&b'\n')) {
         return Err(HostError::Privilege {
             what: "the password for sudo has a line end in it".into(),
             hints: vec!["check ansible_become_password".into()],
@@ -137,12 +139,19 @@ where
             if let Some(end) = marker::find(&out, nonce) {
                 return Ok(Beyond {
                     stdout: out.split_off(end),
-                    stderr: err.split_off(from),
+                    stderr: if merged {
+                        Vec::new()
+                    } else {
+                        err.split_off(from)
+                    },
                 });
             }
         } else {
             err_open = n > 0;
-            err.extend_from_slice(b.get(..n).unwrap_or_default());
+        }
+        if is_out == merged {
+            let said = if merged { &a } else { &b };
+            err.extend_from_slice(said.get(..n).unwrap_or_default());
             if let Some(end) = at_line_start(&err, from, &prompt) {
                 if answered {
                     // It asks again, so the first answer was wrong. A second try could lock the account.
@@ -150,6 +159,9 @@ where
                 }
                 answered = true;
                 from = end;
+                let Some(password) = password else {
+                    return Err(explain("a password is required", Some(1), login));
+                };
                 let mut line = zeroize::Zeroizing::new(password.expose().to_vec());
                 line.push(b'\n');
                 let sent = async {
@@ -242,11 +254,13 @@ pub fn explain(stderr: &str, status: Option<i32>, login: &str) -> HostError {
             &["log in as another user (-u, ansible_user), or let this one: visudo on the host"],
         )
     } else if says(&["you must have a tty"]) {
-        (
-            format!("sudo wants a terminal for {login} (requiretty)"),
-            &["on the host, in visudo: Defaults:LOGIN !requiretty"],
-        )
+        return HostError::NoTerminal {
+            login: login.to_owned(),
+        };
     } else if says(&[
+        // sshd's own words, before sudo is there at all.
+        "Password change required but no TTY available",
+        "password has expired",
         "password expired",
         "password is expired",
         "account validation failure",
@@ -291,7 +305,7 @@ pub fn explain(stderr: &str, status: Option<i32>, login: &str) -> HostError {
     };
     HostError::Privilege {
         what,
-        hints: hints.iter().map(|h| h.replace("LOGIN", login)).collect(),
+        hints: hints.iter().map(|h| (*h).to_owned()).collect(),
     }
 }
 

@@ -95,7 +95,8 @@ where
     let trips = RoundTrips::default();
     let result = escalate(
         (&mut stdin, &mut stdout, &mut stderr),
-        &Secret::from("hunter22"),
+        false,
+        Some(&Secret::from("hunter22")),
         NONCE,
         Duration::from_millis(300),
         &trips,
@@ -227,11 +228,43 @@ async fn a_flood_is_cut_short() {
 }
 
 #[tokio::test]
+async fn on_a_terminal_all_comes_in_one_stream() {
+    let (mut stdin, mut far_stdin) = duplex(1024);
+    let (mut stdout, mut far) = duplex(1024);
+    let mut stderr = tokio::io::empty();
+    let sudo = tokio::spawn(async move {
+        far.write_all(b"Welcome\n").await.unwrap();
+        far.write_all(ASKS).await.unwrap();
+        let mut line = [0; 9];
+        far_stdin.read_exact(&mut line).await.unwrap();
+        far.write_all(b"\nMONOPG-READY abcdef\nbeyond")
+            .await
+            .unwrap();
+        (line, far_stdin)
+    });
+    let beyond = escalate(
+        (&mut stdin, &mut stdout, &mut stderr),
+        true,
+        Some(&Secret::from("hunter22")),
+        NONCE,
+        Duration::from_secs(5),
+        &RoundTrips::default(),
+        "admin",
+    )
+    .await
+    .unwrap();
+    assert_eq!(&sudo.await.unwrap().0, b"hunter22\n");
+    assert!(b"beyond".starts_with(&beyond.stdout));
+    assert_eq!(beyond.stderr, b"");
+}
+
+#[tokio::test]
 async fn a_password_with_a_line_end_is_not_sent() {
     let (mut a, mut b, mut c) = (tokio::io::sink(), tokio::io::empty(), tokio::io::empty());
     let error = escalate(
         (&mut a, &mut b, &mut c),
-        &Secret::from("two\nlines"),
+        false,
+        Some(&Secret::from("two\nlines")),
         NONCE,
         Duration::from_secs(1),
         &RoundTrips::default(),
@@ -288,6 +321,11 @@ fn recorded_words_are_understood() {
             "sudo wants a terminal for ops (requiretty)",
         ),
         (
+            "WARNING: Your password has expired.\nPassword change required but no TTY available.\n",
+            1,
+            "the account or password of ops has expired",
+        ),
+        (
             "sudo: Account or password is expired, reset your password and try again\n",
             1,
             "the account or password of ops has expired",
@@ -326,9 +364,11 @@ fn recorded_words_are_understood() {
     for (words, status, what) in table {
         let error = explain(words, Some(status), "ops");
         assert_eq!(error.to_string(), what, "{words}");
-        let HostError::Privilege { hints, .. } = error else {
-            panic!("not a privilege error")
-        };
-        assert!(!hints.is_empty(), "{words}");
+        assert_eq!(error.exit(), Exit::Privilege, "{words}");
+        match error {
+            HostError::Privilege { hints, .. } => assert!(!hints.is_empty(), "{words}"),
+            // Not the end: it is tried once more on a terminal.
+            other => assert!(matches!(other, HostError::NoTerminal { .. }), "{words}"),
+        }
     }
 }

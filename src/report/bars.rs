@@ -103,6 +103,15 @@ impl Bars {
         }
     }
 
+    /// Does something with the bars out of the way.
+    pub fn aside(&self, work: impl FnOnce()) {
+        if self.active() {
+            self.multi.suspend(work);
+        } else {
+            work();
+        }
+    }
+
     /// Follows an event; lines are printed by others.
     pub fn event(&mut self, event: &Event) {
         let host = event.host.clone().unwrap_or_default();

@@ -140,6 +140,14 @@ impl Core {
         }
     }
 
+    /// Does something while the bars are away.
+    pub fn aside(&self, work: impl FnOnce()) {
+        match &self.bars {
+            Some(bars) => bars.aside(work),
+            None => work(),
+        }
+    }
+
     pub fn tick(&self) {
         if let Some(bars) = &self.bars {
             bars.tick();

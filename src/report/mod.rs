@@ -134,6 +134,7 @@ enum Message {
     Learn(Masker),
     Trace(String),
     Note(String),
+    Hold(SyncSender<()>, Receiver<()>),
     End(Exit, Vec<Problem>, SyncSender<Exit>),
 }
 
@@ -201,6 +202,17 @@ impl Reporter {
     /// A line for people that is neither an event nor a problem; `-q` hides it.
     pub fn note(&self, text: impl Into<String>) {
         self.send(Message::Note(text.into()));
+    }
+
+    /// Takes the bars away and prints nothing as long as the value lives: somebody is asked something on the
+    /// terminal. What happens meanwhile is printed afterwards.
+    pub fn hold(&self) -> Hold {
+        let (ready, is_ready) = mpsc::sync_channel(1);
+        let (release, released) = mpsc::sync_channel(0);
+        self.send(Message::Hold(ready, released));
+        // A terminal that was stopped keeps the reporter; the question must not wait for that.
+        let _ = is_ready.recv_timeout(Duration::from_secs(1));
+        Hold { _release: release }
     }
 
     /// Ends the report: prints what is left, in JSON the one object, and waits until it is out.
@@ -297,6 +309,11 @@ fn serve(mut core: Core, from: &Receiver<Message>, waiting: &AtomicUsize, ended:
             Message::Learn(masker) => core.learn(masker),
             Message::Trace(text) => core.trace(&text),
             Message::Note(text) => core.note(&text),
+            Message::Hold(ready, released) => core.aside(|| {
+                let _ = ready.send(());
+                // Ends when the other side is dropped.
+                let _ = released.recv();
+            }),
             Message::End(exit, errors, reply) => {
                 if ended.swap(true, Ordering::SeqCst) {
                     return;
@@ -308,6 +325,12 @@ fn serve(mut core: Core, from: &Receiver<Message>, waiting: &AtomicUsize, ended:
             }
         }
     }
+}
+
+/// See [`Reporter::hold`].
+#[must_use]
+pub struct Hold {
+    _release: SyncSender<()>,
 }
 
 /// Hands what a tracing subscriber writes to the reporter, so that it is masked and does not tear bars.

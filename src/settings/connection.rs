@@ -51,6 +51,10 @@ pub(super) fn read(name: &str, reader: &mut Reader<'_>, options: &Options) -> Co
             .map(|path| paths.absolute(&path))
             .or_else(flag_key)
             .or_else(configured_key),
+        key_passphrase: reader
+            .last(&["monopg_key_passphrase"], secret)
+            .or_else(|| options.key_passphrase.clone())
+            .or_else(|| options.env("MONOPG_KEY_PASSPHRASE").map(Secret::from)),
         password: reader.last(names::PASSWORD, secret),
         ssh_args: ssh_args(reader, options),
         host_key_checking: reader

@@ -351,3 +351,39 @@ fn misspelt_names_find_their_neighbours() {
         );
     }
 }
+
+#[test]
+fn a_key_s_passphrase_is_a_secret_from_three_places() {
+    let passphrase = |vars: &[(&str, &str)], flag: Option<&str>, var: &[(&str, &str)]| {
+        let mut world = world(vars);
+        world.options.key_passphrase = flag.map(Secret::from);
+        world.options.env = env(var);
+        let resolved = world.resolve().unwrap();
+        let connection = &resolved.hosts[0].connection;
+        assert!(!format!("{connection:?}").contains("canary"));
+        let found = connection.key_passphrase.as_ref();
+        found.and_then(Secret::expose_str).map(str::to_owned)
+    };
+    let inventory = [("monopg_key_passphrase", "canary-variable")];
+    let environment = [("MONOPG_KEY_PASSPHRASE", "canary-environment")];
+    let flag = Some("canary-flag");
+    for (vars, flag, environment, want) in [
+        (
+            &inventory[..],
+            flag,
+            &environment[..],
+            Some("canary-variable"),
+        ),
+        (&[], flag, &environment, Some("canary-flag")),
+        (&[], None, &environment, Some("canary-environment")),
+        (&[], None, &[], None),
+    ] {
+        assert_eq!(passphrase(vars, flag, environment).as_deref(), want);
+    }
+    let wrong = world(&[("monopg_key_passphrase", "[canary]")]).errors();
+    assert!(
+        wrong.contains("monopg_key_passphrase: must be text"),
+        "{wrong}"
+    );
+    assert!(!wrong.contains("canary"), "{wrong}");
+}

@@ -25,6 +25,8 @@ pub struct Options {
     pub become_root: bool,
     /// What was typed after `-K`.
     pub become_password: Option<Secret>,
+    /// The first line of `--key-passphrase-file`.
+    pub key_passphrase: Option<Secret>,
     /// `--private-key`.
     pub private_key: Option<PathBuf>,
     /// `-T`: for connecting and authenticating.
@@ -53,6 +55,7 @@ impl Options {
             user: None,
             become_root: false,
             become_password: None,
+            key_passphrase: None,
             private_key: None,
             timeout: None,
             playbook_dir: None,

@@ -214,6 +214,8 @@ pub struct Connection {
     pub user: Option<String>,
     /// `ansible_ssh_private_key_file`.
     pub private_key: Option<PathBuf>,
+    /// `monopg_key_passphrase`, `--key-passphrase-file` or `MONOPG_KEY_PASSPHRASE`: opens encrypted private keys.
+    pub key_passphrase: Option<Secret>,
     /// `ansible_password`; only then password logins are tried.
     pub password: Option<Secret>,
     /// Arguments for ssh that Ansible would append, split by shell rules (`-o Key=Value` pairs are honoured).

@@ -266,6 +266,15 @@ pub const SETTINGS: &[Setting] = &[
         "SHA256:uNiVztksCsDhcc0u9e8BrrqrXvz8zZ7g6RmjAFQ6ZpE",
         "The fingerprint of the node's SSH host key; with it known_hosts is not asked.",
     ),
+    Setting {
+        name: "monopg_key_passphrase",
+        kind: Kind::Text,
+        default: None,
+        required: false,
+        secret: true,
+        doc: "The passphrase of the private key file, where no agent has the key; in an encrypted file only.",
+        example: "…",
+    },
     optional(
         "monopg_ssh",
         Kind::Choice(&["russh"]),

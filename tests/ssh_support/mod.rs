@@ -71,6 +71,7 @@ pub fn connection(port: u16) -> Connection {
         port: Some(port),
         user: Some("root".into()),
         private_key: None,
+        key_passphrase: None,
         password: None,
         ssh_args: [
             "-o",

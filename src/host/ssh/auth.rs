@@ -1,31 +1,42 @@
-//! Proving who we are: which identities are tried, in which order, and what became of each.
+//! Proving who we are: which methods and identities are tried, and what became of each.
 //!
-//! May depend on the options and `secrets`. One reason: a refused login must name every identity with its
-//! reason, and that list is made where the trying is done.
+//! May depend on the options, the identities and `secrets`. One reason: a refused login must name every identity
+//! with its reason, and that list is made where the trying is done.
 //!
-//! Order as OpenSSH's `pubkey_prepare`: agent keys that a configured file names, other agent keys, files.
+//! Rules: RFC 4252 (methods, partial success), OpenSSH's order (see `order`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::ssh_key::public::KeyData;
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
+use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKey};
 use russh::{MethodKind, MethodSet};
 use tokio::net::UnixStream;
 
-use super::hostkey::Trust;
-use super::options::{Methods, Options};
+use super::hostkey::{Reason, Trust};
+use super::identity::{self, File, Private, Unlock};
+use super::options::Options;
+use super::order::{Candidate, Shown, order};
+use super::signer::{Means, NotSigned, Signer};
+use crate::host::HostError;
 use crate::host::known_hosts::algorithm_name;
 use crate::secrets::Secret;
+
+/// What an agent may take to list its keys.
+const AGENT: Duration = Duration::from_secs(5);
+/// Agents may hold many keys, servers take six tries.
+const MOST: usize = 200;
 
 /// Why the login failed.
 #[derive(Debug)]
 pub enum Denied {
-    /// Every identity was refused or skipped; one line each.
-    Refused(Vec<String>),
+    /// Every identity was refused or skipped: one line each, and what to do.
+    Refused(Vec<String>, Vec<String>),
+    /// A reason of its own, as an expired password.
+    Because(HostError),
     /// The connection broke.
     Broken(russh::Error),
 }
@@ -42,23 +53,40 @@ pub async fn login(
     handle: &mut Handle<Trust>,
     options: &Options,
     password: Option<&Secret>,
+    unlock: &Unlock,
+    reason: &Reason,
 ) -> Result<(), Denied> {
     let mut login = Login {
         handle,
         user: &options.user,
+        unlock,
         tried: Vec::new(),
+        hints: Vec::new(),
         methods: None,
         over: false,
+        asked_password: false,
     };
-    match &options.methods.publickey {
-        Ok(()) if login.keys(options).await? => return Ok(()),
-        Ok(()) => {}
-        Err(why) => login.tried.push(format!("keys: not tried, {why}")),
-    }
-    if let Some(password) = password
-        && login.password(password, &options.methods).await?
-    {
-        return Ok(());
+    for method in &options.methods.order {
+        let in_by_now = match (method, password) {
+            (MethodKind::PublicKey, _) => match &options.methods.publickey {
+                Ok(()) => login.keys(options).await?,
+                Err(why) => login.forbidden("keys", why),
+            },
+            (MethodKind::KeyboardInteractive, Some(password)) => {
+                match &options.methods.keyboard_interactive {
+                    Ok(()) => login.interactive(password).await?,
+                    Err(why) => login.forbidden("keyboard-interactive", why),
+                }
+            }
+            (MethodKind::Password, Some(password)) => match &options.methods.password {
+                Ok(()) => login.password(password).await?,
+                Err(why) => login.forbidden("password", why),
+            },
+            _ => false,
+        };
+        if in_by_now {
+            return Ok(());
+        }
     }
     // Some servers (those of overlay networks) have settled who we are before SSH begins.
     if !login.over && login.methods.is_none() {
@@ -69,128 +97,156 @@ pub async fn login(
             } => login.methods = Some(remaining_methods),
         }
     }
-    if password.is_none()
-        && !login.over
-        && (login.offers(MethodKind::Password) || login.offers(MethodKind::KeyboardInteractive))
-    {
-        login
-            .tried
-            .push("password: not tried, none is given (ansible_password)".into());
-    }
-    Err(Denied::Refused(login.tried))
-}
-
-/// An identity file, as far as it could be read.
-struct File {
-    path: PathBuf,
-    public: Option<KeyData>,
-    private: Result<PrivateKey, String>,
+    login.conclude(password.is_some(), reason).await;
+    Err(Denied::Refused(login.tried, login.hints))
 }
 
 /// The state of one login.
-struct Login<'a> {
-    handle: &'a mut Handle<Trust>,
-    user: &'a str,
-    tried: Vec<String>,
-    methods: Option<MethodSet>,
-    over: bool,
+pub struct Login<'a> {
+    /// The connection.
+    pub handle: &'a mut Handle<Trust>,
+    /// Who we want to be.
+    pub user: &'a str,
+    unlock: &'a Unlock,
+    /// What was tried.
+    pub tried: Vec<String>,
+    hints: Vec<String>,
+    /// What the server takes, once it has said so.
+    pub methods: Option<MethodSet>,
+    /// The server has ended the login.
+    pub over: bool,
+    /// The password has been given away, right or wrong.
+    pub asked_password: bool,
 }
 
 impl Login<'_> {
-    fn offers(&self, method: MethodKind) -> bool {
+    /// True if the server may take this method.
+    pub fn offers(&self, method: MethodKind) -> bool {
         !self.over && self.methods.as_ref().is_none_or(|m| m.contains(&method))
     }
 
     /// Takes the server's answer down; true if we are in.
-    fn accepted(&mut self, result: AuthResult, what: String) -> bool {
+    pub fn accepted(&mut self, result: AuthResult, what: &str) -> bool {
         match result {
             AuthResult::Success => true,
             AuthResult::Failure {
                 remaining_methods,
                 partial_success,
             } => {
-                self.refused(remaining_methods, partial_success, what);
+                self.refused(remaining_methods, partial_success, Some(what));
                 false
             }
         }
     }
 
-    fn refused(&mut self, remaining: MethodSet, partial_success: bool, what: String) {
-        if partial_success {
-            self.tried
-                .push(format!("{what}: accepted, but the server wants more"));
-        } else {
-            self.tried.push(format!("{what}: refused"));
+    /// Takes a refusal down; without `what` nothing was tried that a person would call a try.
+    pub fn refused(&mut self, remaining: MethodSet, partial_success: bool, what: Option<&str>) {
+        if let Some(what) = what {
+            self.tried.push(match partial_success {
+                true => format!("{what}: accepted, but the server wants more"),
+                false => format!("{what}: refused"),
+            });
         }
-        if remaining.is_empty() {
-            self.over = true;
-            self.tried
-                .push("the server ended the login: too many authentication failures".into());
-        }
+        self.over = remaining.is_empty();
         self.methods = Some(remaining);
     }
 
+    /// Takes down that a method is not to be tried; we are not in.
+    fn forbidden(&mut self, method: &str, why: &str) -> bool {
+        self.tried.push(format!("{method}: not tried, {why}"));
+        false
+    }
+
+    /// Adds what only shows at the end.
+    async fn conclude(&mut self, has_password: bool, reason: &Reason) {
+        if self.over {
+            // The server's last words come with the end of the connection.
+            let mut words = None;
+            for _ in 0..20 {
+                words = reason.get().filter(|w| !w.is_empty());
+                if words.is_some() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let many = words
+                .as_ref()
+                .is_none_or(|w| w.contains("Too many authentication failures"));
+            if many {
+                self.tried.push(
+                    "the server ended the login: too many authentication failures (MaxAuthTries)"
+                        .into(),
+                );
+                self.hints.push(
+                    "offer the right key only: ansible_ssh_private_key_file and IdentitiesOnly=yes (ansible_ssh_common_args: -o IdentitiesOnly=yes)".into(),
+                );
+            } else if let Some(words) = words {
+                let words = super::super::marker::clean(words.as_bytes());
+                self.tried
+                    .push(format!("the server ended the login: {words}"));
+            }
+        }
+        if !has_password
+            && (self.offers(MethodKind::Password) || self.offers(MethodKind::KeyboardInteractive))
+        {
+            self.tried
+                .push("password: not tried, none is given (ansible_password)".into());
+        }
+        if self.tried.iter().any(|t| t.contains("(ssh-add ")) {
+            self.hints.push(
+                "an encrypted key: load it with ssh-add, or give its passphrase: --key-passphrase-file, monopg_key_passphrase in a vault".into(),
+            );
+        }
+    }
+
     async fn keys(&mut self, options: &Options) -> Result<bool, Denied> {
+        if !self.offers(MethodKind::PublicKey) {
+            return Ok(false);
+        }
         let mut files: Vec<File> = Vec::new();
         for path in &options.identities {
-            match read_identity(path) {
+            match identity::read(path) {
                 Some(file) => files.push(file),
-                None if options.identities_named => {
-                    files.push(File {
-                        path: path.clone(),
-                        public: None,
-                        private: Err("there is no such file".into()),
-                    });
-                }
+                None if options.identities_named => files.push(File {
+                    path: path.clone(),
+                    public: None,
+                    private: Private::Unusable("there is no such file".into()),
+                }),
                 None => {}
             }
         }
-        if let Some((mut agent, identities)) = self.agent(options).await {
-            let named = |i: &AgentIdentity| {
-                let key = i.public_key();
-                files
-                    .iter()
-                    .any(|f| f.public.as_ref() == Some(key.key_data()))
-            };
-            let (first, others): (Vec<_>, Vec<_>) = identities.into_iter().partition(named);
-            let others = if options.identities_only {
-                Vec::new()
-            } else {
-                others
-            };
-            for identity in first.into_iter().chain(others) {
-                if !self.offers(MethodKind::PublicKey) {
-                    break;
-                }
-                let key = identity.public_key().key_data().clone();
-                files.retain(|f| f.public.as_ref() != Some(&key));
-                if self.agent_key(&mut agent, &identity).await? {
-                    return Ok(true);
-                }
+        let mut certificates: Vec<(PathBuf, russh::keys::Certificate)> = Vec::new();
+        for path in &options.certificates {
+            match identity::certificate(path) {
+                Ok(certificate) => certificates.push((path.clone(), certificate)),
+                Err(why) => self
+                    .tried
+                    .push(format!("{}: skipped, {why}", path.display())),
             }
         }
-        for file in files {
-            let path = file.path.display();
-            let key = match file.private {
-                Ok(key) => key,
-                Err(why) => {
-                    self.tried.push(format!("{path}: skipped, {why}"));
-                    continue;
-                }
-            };
-            let what = format!("{path} ({})", describe(key.public_key()));
-            if !self.offers(MethodKind::PublicKey) {
-                self.tried.push(format!(
-                    "{what}: not tried, the server takes no key (any more)"
-                ));
-                continue;
+        let beside: Vec<_> = files
+            .iter()
+            .map(|f| identity::certificate_beside(&f.path))
+            .collect();
+        let (mut agent, held) = match self.agent(options).await {
+            Some((agent, held)) => (Some(agent), held),
+            None => (None, Vec::new()),
+        };
+        let all = order(
+            &files,
+            &beside,
+            &certificates,
+            &held,
+            options.identities_only,
+        );
+        for candidate in &all {
+            if self.over {
+                break;
             }
-            let Some(hash) = self.hash(key.public_key(), &what).await? else {
-                continue;
-            };
-            let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-            let result = self.handle.authenticate_publickey(self.user, key).await?;
-            if self.accepted(result, what) {
+            if self
+                .attempt(candidate, &files, agent.as_mut(), &held)
+                .await?
+            {
                 return Ok(true);
             }
         }
@@ -203,81 +259,136 @@ impl Login<'_> {
         Ok(false)
     }
 
+    /// One identity; true if we are in.
+    async fn attempt(
+        &mut self,
+        candidate: &Candidate,
+        files: &[File],
+        agent: Option<&mut AgentClient<UnixStream>>,
+        held: &[AgentIdentity],
+    ) -> Result<bool, Denied> {
+        let file = candidate.file.and_then(|at| files.get(at));
+        let identity = candidate.agent.and_then(|at| held.get(at));
+        let mut what = name(candidate, file, identity);
+        let means = match (agent, identity, file) {
+            (Some(agent), Some(identity), _) => Means::Agent(agent, Box::new(identity.clone())),
+            (_, _, Some(file)) => match &file.private {
+                Private::Ready(key) => Means::Key(Arc::clone(key)),
+                Private::Locked(text) => match self.unlock.hopeless(&file.path) {
+                    None => Means::Locked(&file.path, text),
+                    Some(why) => {
+                        self.tried.push(format!("{what}: skipped, {why}"));
+                        return Ok(false);
+                    }
+                },
+                Private::Unusable(why) => {
+                    self.tried.push(format!("{what}: skipped, {why}"));
+                    return Ok(false);
+                }
+            },
+            _ => {
+                self.tried
+                    .push(format!("{what}: skipped, there is no private key for it"));
+                return Ok(false);
+            }
+        };
+        let shown = match (&candidate.shown, &means) {
+            (Some(shown), _) => shown.clone(),
+            // An encrypted key that does not tell its public part can only be opened.
+            (None, Means::Locked(path, text)) => match self.unlock.open(path, text).await {
+                Ok(key) => {
+                    let public = key.public_key().clone();
+                    what = format!("{what} ({})", describe(&public));
+                    return self
+                        .signed(&what, Shown::Key(public), Means::Key(key))
+                        .await;
+                }
+                Err(why) => {
+                    self.tried.push(format!("{what}: skipped, {why}"));
+                    return Ok(false);
+                }
+            },
+            (None, _) => return Ok(false),
+        };
+        self.signed(&what, shown, means).await
+    }
+
+    async fn signed(&mut self, what: &str, shown: Shown, means: Means<'_>) -> Result<bool, Denied> {
+        if !self.offers(MethodKind::PublicKey) {
+            self.tried.push(format!(
+                "{what}: not tried, the server takes no key (any more)"
+            ));
+            return Ok(false);
+        }
+        let rsa = match &shown {
+            Shown::Key(key) => key.algorithm().is_rsa(),
+            Shown::Certificate(cert) => cert.public_key().algorithm().is_rsa(),
+        };
+        let Some(hash) = self.hash(rsa, what).await? else {
+            return Ok(false);
+        };
+        let mut signer = Signer {
+            means,
+            unlock: self.unlock,
+        };
+        let result = match (shown, &signer.means) {
+            // A plain key of ours signs at once: one round trip less than asking first.
+            (Shown::Key(_), Means::Key(key)) => {
+                let key = PrivateKeyWithHashAlg::new(Arc::clone(key), hash);
+                Ok(self.handle.authenticate_publickey(self.user, key).await?)
+            }
+            (Shown::Key(key), _) => {
+                self.handle
+                    .authenticate_publickey_with(self.user, key, hash, &mut signer)
+                    .await
+            }
+            (Shown::Certificate(cert), _) => {
+                self.handle
+                    .authenticate_certificate_with(self.user, *cert, hash, &mut signer)
+                    .await
+            }
+        };
+        match result {
+            Ok(result) => Ok(self.accepted(result, what)),
+            Err(NotSigned::Why(why)) => {
+                self.tried.push(format!("{what}: {why}"));
+                Ok(false)
+            }
+            Err(NotSigned::Gone) => Err(Denied::Broken(russh::Error::SendError)),
+        }
+    }
+
     /// The agent and what it holds; an agent that does not answer is a line in the report.
     async fn agent(
         &mut self,
         options: &Options,
     ) -> Option<(AgentClient<UnixStream>, Vec<AgentIdentity>)> {
         let path = options.agent.as_ref()?;
-        let mut agent = match AgentClient::connect_uds(path).await {
-            Ok(agent) => agent,
-            Err(error) => {
-                self.tried
-                    .push(format!("agent {}: skipped, {error}", path.display()));
-                return None;
+        let talk = async {
+            let mut agent = AgentClient::connect_uds(path).await?;
+            if let Some(binding) = self.handle.agent_session_binding()
+                && let Err(error) = agent.bind_session(binding, false).await
+            {
+                // Only agents with destination-constrained keys need it, and these know it.
+                tracing::debug!(%error, "the agent does not bind to the session");
             }
+            let mut held = agent.request_identities().await?;
+            held.truncate(MOST);
+            Ok::<_, russh::keys::Error>((agent, held))
         };
-        if let Some(binding) = self.handle.agent_session_binding()
-            && let Err(error) = agent.bind_session(binding, false).await
-        {
-            // Only agents with destination-constrained keys need it, and these know it.
-            tracing::debug!(%error, "the agent does not bind to the session");
-        }
-        match agent.request_identities().await {
-            Ok(identities) => Some((agent, identities)),
-            Err(error) => {
-                self.tried
-                    .push(format!("agent {}: skipped, {error}", path.display()));
-                None
-            }
-        }
-    }
-
-    async fn agent_key(
-        &mut self,
-        agent: &mut AgentClient<UnixStream>,
-        identity: &AgentIdentity,
-    ) -> Result<bool, Denied> {
-        let comment: String = identity
-            .comment()
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(80)
-            .collect();
-        let key = identity.public_key().into_owned();
-        let what = format!("agent key {comment} ({})", describe(&key));
-        let Some(hash) = self.hash(&key, &what).await? else {
-            return Ok(false);
+        let why = match tokio::time::timeout(AGENT, talk).await {
+            Ok(Ok(found)) => return Some(found),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it does not answer within {} s", AGENT.as_secs()),
         };
-        let result = match identity {
-            AgentIdentity::PublicKey { key, .. } => {
-                self.handle
-                    .authenticate_publickey_with(self.user, key.clone(), hash, agent)
-                    .await
-            }
-            AgentIdentity::Certificate { certificate, .. } => {
-                self.handle
-                    .authenticate_certificate_with(self.user, certificate.clone(), hash, agent)
-                    .await
-            }
-        };
-        match result {
-            Ok(result) => Ok(self.accepted(result, what)),
-            Err(error) => {
-                self.tried
-                    .push(format!("{what}: the agent did not sign, {error}"));
-                Ok(false)
-            }
-        }
+        self.tried
+            .push(format!("agent {}: skipped, {why}", path.display()));
+        None
     }
 
     /// The hash for an RSA key (SHA-1 never), nothing for others; `None` = this key cannot be used there.
-    async fn hash(
-        &mut self,
-        key: &PublicKey,
-        what: &str,
-    ) -> Result<Option<Option<HashAlg>>, Denied> {
-        if !key.algorithm().is_rsa() {
+    async fn hash(&mut self, rsa: bool, what: &str) -> Result<Option<Option<HashAlg>>, Denied> {
+        if !rsa {
             return Ok(Some(None));
         }
         match self.handle.best_supported_rsa_hash().await? {
@@ -291,71 +402,42 @@ impl Login<'_> {
             None => Ok(Some(Some(HashAlg::Sha512))),
         }
     }
+}
 
-    /// One try with the password: a second one of the same value could only lock the account.
-    async fn password(&mut self, password: &Secret, methods: &Methods) -> Result<bool, Denied> {
-        let Some(text) = password.expose_str() else {
-            self.tried.push("password: skipped, not UTF-8".into());
-            return Ok(false);
-        };
-        if let Err(why) = &methods.password {
-            self.tried.push(format!("password: not tried, {why}"));
-        } else if self.offers(MethodKind::Password) {
-            let offered_before = self.methods.is_some();
-            let result = self.handle.authenticate_password(self.user, text).await?;
-            if self.accepted(result, "password".into()) {
-                return Ok(true);
-            }
-            if offered_before || self.offers(MethodKind::Password) {
-                return Ok(false);
-            }
+/// What a person knows the identity by.
+fn name(candidate: &Candidate, file: Option<&File>, identity: Option<&AgentIdentity>) -> String {
+    let shown = match &candidate.shown {
+        Some(Shown::Key(key)) => format!(" ({})", describe(key)),
+        Some(Shown::Certificate(cert)) => format!(
+            " (certificate {:?}, {})",
+            cert.key_id().chars().take(80).collect::<String>(),
+            describe(&PublicKey::from(cert.public_key().clone()))
+        ),
+        None => String::new(),
+    };
+    // A file that cannot be used was not shown to anybody.
+    let unused = identity.is_none()
+        && !matches!(
+            file,
+            Some(File {
+                private: Private::Ready(_) | Private::Locked(_),
+                ..
+            })
+        );
+    match (&candidate.certificate, file, identity) {
+        (Some(path), ..) => format!("{}{shown}", path.display()),
+        (None, Some(file), None) if unused => file.path.display().to_string(),
+        (None, Some(file), None) => format!("{}{shown}", file.path.display()),
+        (None, _, Some(identity)) => {
+            let comment: String = identity
+                .comment()
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(80)
+                .collect();
+            format!("agent key {comment}{shown}")
         }
-        if let Err(why) = &methods.keyboard_interactive {
-            self.tried
-                .push(format!("keyboard-interactive: not tried, {why}"));
-            return Ok(false);
-        }
-        if !self.offers(MethodKind::KeyboardInteractive) {
-            self.tried
-                .push("password: the server does not take one".into());
-            return Ok(false);
-        }
-        let what = "password (keyboard-interactive)";
-        let mut answered = false;
-        let mut reply = self
-            .handle
-            .authenticate_keyboard_interactive_start(self.user, None::<String>)
-            .await?;
-        // PAM sends a last request without a question; more rounds than this are no login dialogue.
-        for _ in 0..8 {
-            let prompts = match reply {
-                KeyboardInteractiveAuthResponse::Success => return Ok(true),
-                KeyboardInteractiveAuthResponse::Failure {
-                    remaining_methods,
-                    partial_success,
-                } => {
-                    self.refused(remaining_methods, partial_success, what.into());
-                    return Ok(false);
-                }
-                KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => prompts,
-            };
-            let mut answers = Vec::new();
-            for prompt in &prompts {
-                if prompt.echo || answered {
-                    answers.push(String::new());
-                } else {
-                    answered = true;
-                    answers.push(text.to_owned());
-                }
-            }
-            reply = self
-                .handle
-                .authenticate_keyboard_interactive_respond(answers)
-                .await?;
-        }
-        self.tried
-            .push(format!("{what}: the server asks without end"));
-        Ok(false)
+        (None, None, None) => format!("a key{shown}"),
     }
 }
 
@@ -366,65 +448,4 @@ fn describe(key: &PublicKey) -> String {
         algorithm_name(&key.algorithm()),
         key.fingerprint(HashAlg::Sha256)
     )
-}
-
-/// Reads what there is of an identity; `None` if there is neither the file nor its `.pub`.
-fn read_identity(path: &Path) -> Option<File> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".pub");
-    let mut public = [Path::new(&beside), path]
-        .iter()
-        .find_map(|p| std::fs::read_to_string(p).ok())
-        .and_then(|text| PublicKey::from_openssh(text.trim()).ok())
-        .map(|key| key.key_data().clone());
-    if !path.exists() {
-        public.as_ref()?;
-        return Some(File {
-            path: path.to_owned(),
-            public,
-            private: Err("there is only its public part, and no agent that has it".into()),
-        });
-    }
-    let private = read_private(path, &mut public);
-    if let Ok(key) = &private {
-        public = Some(key.public_key().key_data().clone());
-    }
-    Some(File {
-        path: path.to_owned(),
-        public,
-        private,
-    })
-}
-
-fn read_private(path: &Path, public: &mut Option<KeyData>) -> Result<PrivateKey, String> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let text = zeroize::Zeroizing::new(
-        std::fs::read_to_string(path).map_err(|e| format!("it cannot be read: {e}"))?,
-    );
-    let mode = std::fs::metadata(path)
-        .map_err(|e| format!("it cannot be read: {e}"))?
-        .permissions()
-        .mode();
-    // The public part of an encrypted OpenSSH key is not encrypted.
-    if public.is_none()
-        && let Ok(key) = PrivateKey::from_openssh(text.as_bytes())
-    {
-        *public = Some(key.public_key().key_data().clone());
-    }
-    if mode & 0o077 != 0 {
-        return Err(format!(
-            "others may read it (mode {:04o}; chmod 600 {})",
-            mode & 0o7777,
-            path.display()
-        ));
-    }
-    russh::keys::decode_secret_key(&text, None).map_err(|error| match error {
-        russh::keys::Error::KeyIsEncrypted => {
-            format!("it is encrypted (ssh-add {})", path.display())
-        }
-        _ if text.starts_with("ssh-") || text.starts_with("ecdsa-") || text.starts_with("sk-") => {
-            "it is a public key".into()
-        }
-        error => format!("it is not a key that can be read: {error}"),
-    })
 }

@@ -10,9 +10,14 @@ use russh::keys::PublicKeyOrCertificate;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::ssh_key::{Algorithm, Certificate, EcdsaCurve, HashAlg};
 
+use super::hostkey_words::Facts;
 use super::options::{Options, Strict};
 use crate::host::HostError;
 use crate::host::known_hosts::{self, KnownHosts, Verdict, algorithm_name};
+use crate::host::person::{Asker, Turn};
+
+/// Answers that are neither yes, no nor the fingerprint, before the question counts as answered with no.
+const ANSWERS: usize = 5;
 
 /// What ends a connection from within russh's loop.
 #[derive(Debug, thiserror::Error)]
@@ -51,19 +56,21 @@ pub struct Trust {
     known: KnownHosts,
     reason: Reason,
     accepted: Option<KeyData>,
+    asker: Asker,
+}
+
+/// What the files say, as far as nobody has to be asked.
+enum Judged {
+    Trusted,
+    Ask(Facts),
 }
 
 impl Trust {
     /// Reads the known_hosts files.
-    pub fn new(options: Arc<Options>, pin: Option<String>, reason: Reason) -> Self {
-        let files: Vec<_> = options
-            .user_known_hosts
-            .iter()
-            .chain(&options.global_known_hosts)
-            .cloned()
-            .collect();
+    pub fn new(options: Arc<Options>, pin: Option<String>, reason: Reason, asker: Asker) -> Self {
         Trust {
-            known: KnownHosts::read(&files),
+            known: known(&options),
+            asker,
             options,
             pin,
             reason,
@@ -90,7 +97,7 @@ impl Trust {
             .collect()
     }
 
-    fn judge(&self, offered: &PublicKeyOrCertificate) -> Result<(), HostError> {
+    fn judge(&self, offered: &PublicKeyOrCertificate) -> Result<Judged, HostError> {
         let key = offered.public_key();
         let key = key.key_data();
         let target = &self.options.target;
@@ -111,7 +118,7 @@ impl Trust {
                     .to_owned()
             };
             if bare(pin) == bare(&facts.fingerprint) {
-                return Ok(());
+                return Ok(Judged::Trusted);
             }
             return Err(facts.unlike_pin(pin));
         }
@@ -120,7 +127,7 @@ impl Trust {
             None => self.known.judge_key(target, key),
         };
         match verdict {
-            Verdict::Known(_) => Ok(()),
+            Verdict::Known(_) => Ok(Judged::Trusted),
             Verdict::Revoked(place) => Err(facts.revoked(&place.to_string())),
             Verdict::Changed {
                 place,
@@ -130,10 +137,40 @@ impl Trust {
             Verdict::BadCertificate(why) => Err(facts.bad_certificate(&why)),
             Verdict::Unknown if self.options.strict == Strict::AcceptNew => {
                 self.add(&facts, key);
-                Ok(())
+                Ok(Judged::Trusted)
             }
-            Verdict::Unknown => Err(facts.unknown(&self.options)),
+            Verdict::Unknown if self.options.strict == Strict::Ask => Ok(Judged::Ask(facts)),
+            Verdict::Unknown => Err(facts.unknown(&self.options, None)),
         }
+    }
+
+    /// The person decides, if there is one.
+    async fn ask(
+        &mut self,
+        facts: Facts,
+        offered: &PublicKeyOrCertificate,
+    ) -> Result<(), HostError> {
+        if let nobody @ Some(_) = self.asker.nobody() {
+            return Err(facts.unknown(&self.options, nobody));
+        }
+        let asker = self.asker.clone();
+        let mut turn = asker.turn().await;
+        // While we waited for our turn, the same key may have been accepted for another host of the run.
+        self.known = known(&self.options);
+        let Judged::Ask(facts) = self.judge(offered)? else {
+            return Ok(());
+        };
+        let key = offered.public_key();
+        let accepted = (facts.host.clone(), key.key_data().clone());
+        if turn.answered.host_keys.contains(&accepted) {
+            return Ok(());
+        }
+        if !confirmed(&turn, &facts).await {
+            return Err(facts.declined());
+        }
+        self.add(&facts, key.key_data());
+        turn.answered.host_keys.push(accepted);
+        Ok(())
     }
 
     /// `CASignatureAlgorithms` can make an authority's signature worthless; it cannot make a revocation so.
@@ -179,6 +216,36 @@ impl Trust {
     }
 }
 
+/// The known_hosts files as they are now.
+fn known(options: &Options) -> KnownHosts {
+    let files: Vec<_> = options
+        .user_known_hosts
+        .iter()
+        .chain(&options.global_known_hosts)
+        .cloned()
+        .collect();
+    KnownHosts::read(&files)
+}
+
+/// OpenSSH's question, with OpenSSH's answers: yes, no, or the fingerprint itself.
+async fn confirmed(turn: &Turn<'_>, facts: &Facts) -> bool {
+    let mut question = facts.question();
+    for _ in 0..ANSWERS {
+        let Some(answer) = turn.ask(&question, false).await else {
+            return false;
+        };
+        let answer = answer.trim();
+        if answer.eq_ignore_ascii_case("yes") || answer == facts.fingerprint {
+            return true;
+        }
+        if answer.eq_ignore_ascii_case("no") {
+            return false;
+        }
+        question = "Please type 'yes', 'no' or the fingerprint: ".to_owned();
+    }
+    false
+}
+
 /// Preferred algorithms, those of known keys first; `rsa-sha2-*` for a known RSA key.
 fn order(known: &[Algorithm]) -> Vec<Algorithm> {
     let ecdsa = |curve| Algorithm::Ecdsa { curve };
@@ -206,94 +273,6 @@ fn now() -> u64 {
         .map_or(0, |d| d.as_secs())
 }
 
-/// What every message about a host key names.
-struct Facts {
-    host: String,
-    key: String,
-    fingerprint: String,
-}
-
-impl Facts {
-    fn unknown(&self, options: &Options) -> HostError {
-        let file = options.user_known_hosts.first();
-        let file = file.map_or("~/.ssh/known_hosts".into(), |f| f.display().to_string());
-        let (port, host) = (options.target.port, &options.target.host);
-        HostError::HostKey {
-            what: format!(
-                "the host key of {} is unknown: {} {}",
-                self.host, self.key, self.fingerprint
-            ),
-            hints: vec![
-                format!(
-                    "compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
-                    self.key.to_lowercase()
-                ),
-                match &options.target.alias {
-                    None => format!("then: ssh-keyscan -p {port} {host} >> {file}"),
-                    Some(alias) => format!(
-                        "then: ssh-keyscan -p {port} {host} | sed 's/^[^ ]*/{alias}/' >> {file}"
-                    ),
-                },
-                format!(
-                    "or pin it in the inventory: monopg_host_key: {}",
-                    self.fingerprint
-                ),
-            ],
-        }
-    }
-
-    fn changed(&self, place: &known_hosts::Place, algorithm: &str, expected: &str) -> HostError {
-        HostError::HostKey {
-            what: format!(
-                "the host key of {} has changed: it is {} {}, but {place} says {algorithm} {expected}",
-                self.host, self.key, self.fingerprint
-            ),
-            hints: vec![
-                "somebody may be in between: find out on the host's console whether it was reinstalled"
-                    .into(),
-                format!(
-                    "only if it was: ssh-keygen -f {} -R '{}'",
-                    place.file.display(),
-                    self.host
-                ),
-            ],
-        }
-    }
-
-    fn revoked(&self, place: &str) -> HostError {
-        HostError::HostKey {
-            what: format!(
-                "the host key of {} is revoked by {place}: {} {}",
-                self.host, self.key, self.fingerprint
-            ),
-            hints: vec!["whoever has this key may be an attacker: give the host a new key".into()],
-        }
-    }
-
-    fn unlike_pin(&self, pin: &str) -> HostError {
-        HostError::HostKey {
-            what: format!(
-                "the host key of {} is {} {}, but monopg_host_key says {pin}",
-                self.host, self.key, self.fingerprint
-            ),
-            hints: vec![format!(
-                "compare on the host's console: ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub",
-                self.key.to_lowercase()
-            )],
-        }
-    }
-
-    fn bad_certificate(&self, why: &str) -> HostError {
-        HostError::HostKey {
-            what: format!(
-                "the host key of {} is not trusted: {why}; {} {}",
-                self.host, self.key, self.fingerprint
-            ),
-            hints: vec!["have the authority sign the host's key again".into()],
-        }
-    }
-}
-
 impl Handler for Trust {
     type Error = Stop;
 
@@ -312,7 +291,9 @@ impl Handler for Trust {
                 hints: Vec::new(),
             }));
         }
-        self.judge(offered).map_err(Stop::HostKey)?;
+        if let Judged::Ask(facts) = self.judge(offered).map_err(Stop::HostKey)? {
+            self.ask(facts, offered).await.map_err(Stop::HostKey)?;
+        }
         self.accepted = Some(key.key_data().clone());
         Ok(true)
     }

@@ -6,12 +6,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use russh::MethodKind;
+
 use super::arguments::Arguments;
+use super::route::written;
 use crate::host::HostError;
 use crate::host::known_hosts::{Target, glob};
 use crate::host::ssh_config::{
-    self, AddressFamily, Agent, Assigned, Assignment, ConfigError, ConfigProblem, HostConfig,
-    Keyword, Machine, Origin, Proxy, Request, Sourced, StrictHostKeyChecking, destination,
+    self, AddressFamily, Agent, Assigned, Assignment, ConfigError, ConfigProblem, Files, Hop,
+    HostConfig, Keyword, Machine, Origin, Proxy, Request, Sourced, StrictHostKeyChecking,
+    destination,
 };
 use crate::settings::spec::Connection;
 
@@ -23,8 +27,10 @@ const SILENCE: u32 = 30;
 /// `StrictHostKeyChecking`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strict {
-    /// `yes`, and `ask` where nobody can be asked: an unknown key is refused.
+    /// `yes`: an unknown key is refused.
     Yes,
+    /// `ask`, the default: the person decides; with nobody there it is refused.
+    Ask,
     /// `accept-new`, and `no`: an unknown key is added. A changed one is refused nevertheless.
     AcceptNew,
 }
@@ -32,6 +38,8 @@ pub enum Strict {
 /// Which ways to log in may be tried; an error says why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Methods {
+    /// All that monopg speaks, in the order of `PreferredAuthentications`, else in OpenSSH's.
+    pub order: Vec<MethodKind>,
     /// `PubkeyAuthentication`.
     pub publickey: Result<(), String>,
     /// `PasswordAuthentication`.
@@ -45,12 +53,22 @@ pub struct Methods {
 pub struct Options {
     /// Host (after `HostName`), port and `HostKeyAlias`.
     pub target: Target,
+    /// The name of a jump host as it was written; `None` for the host itself.
+    pub jump_host: Option<String>,
+    /// Nothing lies before it: no jump host, no `ProxyCommand`.
+    pub direct: bool,
     /// The login.
     pub user: String,
     /// `IdentityFile`s in their order; explicit or OpenSSH's defaults.
     pub identities: Vec<PathBuf>,
     /// True if the user named the identities: a missing one is then worth a word.
     pub identities_named: bool,
+    /// `CertificateFile`s in their order.
+    pub certificates: Vec<PathBuf>,
+    /// `NumberOfPasswordPrompts`: for a key's passphrase; a password is tried once.
+    pub prompts: u32,
+    /// `BatchMode`: nobody is asked anything.
+    pub batch: bool,
     /// `IdentitiesOnly`.
     pub identities_only: bool,
     /// `IdentityAgent`, else `SSH_AUTH_SOCK`.
@@ -85,18 +103,22 @@ pub struct Options {
     pub settings: Vec<Sourced<String>>,
 }
 
+/// What lies before a host.
+#[derive(Debug)]
+pub struct Proxying {
+    /// The way there.
+    pub proxy: Option<Sourced<Proxy>>,
+    /// The files that jump hosts are looked up in, too.
+    pub files: Files,
+}
+
 impl Options {
     /// Resolves a connection: variables, then arguments, then the files, then OpenSSH's defaults; of two values
     /// the first one counts.
-    pub fn resolve(connection: &Connection) -> Result<Options, HostError> {
-        Self::resolve_on(&machine()?, connection)
-    }
-
-    /// The same on a given machine.
     pub(super) fn resolve_on(
         machine: &Machine,
         connection: &Connection,
-    ) -> Result<Options, HostError> {
+    ) -> Result<(Options, Proxying), HostError> {
         let arguments = Arguments::read(&connection.ssh_args, machine)?;
         let place = destination(&connection.address)
             .map_err(|what| ConfigError::one(ConfigProblem::new(&Origin::Host, what)))?;
@@ -128,20 +150,57 @@ impl Options {
         let config = ssh_config::evaluate(&Request {
             host: &place.host,
             assignments: &assignments,
-            files: arguments.files,
+            files: arguments.files.clone(),
             machine,
         })?;
-        refuse(&config)?;
-        Self::of(machine, connection, config, arguments.ignored)
+        // Ansible itself says what may be tried when there is no password: keys only.
+        let preferring = connection.password.is_some();
+        let (mut options, proxy) = Self::of(machine, config, preferring)?;
+        let ignored = arguments.ignored.iter();
+        let ignored = ignored.map(|a| format!("ssh argument ignored: {a}"));
+        options.warnings.splice(0..0, ignored);
+        let files = arguments.files;
+        Ok((options, Proxying { proxy, files }))
+    }
+
+    /// A jump host behind `before`, which `origin` names: as `ssh -J BEFORE [-l USER] [-p PORT] HOST`.
+    pub(super) fn of_jump_host(
+        machine: &Machine,
+        hop: &Hop,
+        before: &[Hop],
+        origin: &Origin,
+        files: &Files,
+    ) -> Result<(Options, Option<Sourced<Proxy>>), HostError> {
+        let more = [
+            (Keyword::User, hop.user.clone()),
+            (Keyword::Port, hop.port.map(|p| p.to_string())),
+            (
+                Keyword::ProxyJump,
+                (!before.is_empty()).then(|| written(before)),
+            ),
+        ];
+        let more = more.into_iter();
+        let assignments: Vec<Assignment> = more
+            .filter_map(|(keyword, value)| Some(assigned(origin.clone(), keyword, value?)))
+            .collect();
+        let config = ssh_config::evaluate(&Request {
+            host: &hop.host,
+            assignments: &assignments,
+            files: files.clone(),
+            machine,
+        })?;
+        let (mut options, proxy) = Self::of(machine, config, true)?;
+        options.jump_host = Some(hop.host.clone());
+        Ok((options, proxy))
     }
 
     fn of(
         machine: &Machine,
-        connection: &Connection,
         config: HostConfig,
-        ignored: Vec<String>,
-    ) -> Result<Options, HostError> {
-        let methods = methods(&config, connection.password.is_some())?;
+        preferring: bool,
+    ) -> Result<(Options, Option<Sourced<Proxy>>), HostError> {
+        refuse(&config)?;
+        let methods = methods(&config, preferring)?;
         let in_ssh = |names: &[&str]| -> Vec<PathBuf> {
             let folder = machine.home.join(".ssh");
             names.iter().map(|name| folder.join(name)).collect()
@@ -165,22 +224,26 @@ impl Options {
             config.server_alive_interval.and_then(|s| s.value),
             config.server_alive_count_max.map(|s| s.value),
         );
-        let ignored = ignored.into_iter();
-        let mut warnings: Vec<String> = ignored
-            .map(|a| format!("ssh argument ignored: {a}"))
-            .collect();
-        warnings.extend(config.warnings);
-        Ok(Options {
+        let options = Options {
             target: Target {
                 host: config.host_name.value,
                 port: config.port.map_or(22, |s| s.value),
                 alias: config.host_key_alias.map(|s| s.value),
             },
+            jump_host: None,
+            direct: true,
             user: config
                 .user
                 .map_or_else(|| machine.user.clone(), |s| s.value),
             identities,
             identities_named,
+            certificates: config
+                .certificate_files
+                .into_iter()
+                .filter_map(|file| file.value.path)
+                .collect(),
+            prompts: config.number_of_password_prompts.map_or(3, |s| s.value),
+            batch: config.batch_mode.is_some_and(|s| s.value),
             identities_only: config.identities_only.is_some_and(|s| s.value),
             agent: agent.filter(|p| !p.as_os_str().is_empty()),
             user_known_hosts: config
@@ -196,7 +259,8 @@ impl Options {
                 |s| s.value,
             ),
             strict: match config.strict_host_key_checking.map(|s| s.value) {
-                None | Some(StrictHostKeyChecking::Yes | StrictHostKeyChecking::Ask) => Strict::Yes,
+                None | Some(StrictHostKeyChecking::Ask) => Strict::Ask,
+                Some(StrictHostKeyChecking::Yes) => Strict::Yes,
                 // OpenSSH would even go on with a changed key: not here.
                 Some(StrictHostKeyChecking::AcceptNew | StrictHostKeyChecking::No) => {
                     Strict::AcceptNew
@@ -211,9 +275,10 @@ impl Options {
             attempts: config.connection_attempts.map_or(1, |s| s.value),
             keepalive,
             keepalives,
-            warnings,
+            warnings: config.warnings,
             settings: config.settings,
-        })
+        };
+        Ok((options, config.proxy))
     }
 
     /// `address:port` for messages.
@@ -266,15 +331,8 @@ fn refuse(config: &HostConfig) -> Result<(), HostError> {
         let problem = ConfigProblem::new(origin, format!("{what} is not supported"));
         problems.push(problem.hint(format!("{hint}, and set {what} to none for this host")));
     };
-    const DIRECT: &str = "have this host reachable directly";
     const FULL_NAME: &str = "write the host's full name";
     const AGENT: &str = "load the key into ssh-agent";
-    if let Some(Sourced { value, origin }) = &config.proxy {
-        match value {
-            Proxy::Jump(_) => no(origin, "ProxyJump", DIRECT),
-            Proxy::Command(_) => no(origin, "ProxyCommand", DIRECT),
-        }
-    }
     if let Some(s) = &config.canonicalize_permitted_cnames {
         no(&s.origin, "CanonicalizePermittedCNAMEs", FULL_NAME);
     }
@@ -288,14 +346,6 @@ fn refuse(config: &HostConfig) -> Result<(), HostError> {
             "KnownHostsCommand",
             "put the keys into known_hosts",
         );
-    }
-    if let Some(s) = config
-        .certificate_files
-        .iter()
-        .find(|s| s.value.path.is_some())
-    {
-        let hint = "load key and certificate into ssh-agent";
-        no(&s.origin, "CertificateFile", hint);
     }
     if let Some(s) = &config.pkcs11_provider {
         no(&s.origin, "PKCS11Provider", AGENT);
@@ -324,12 +374,12 @@ fn refuse(config: &HostConfig) -> Result<(), HostError> {
     }
 }
 
-/// Ansible itself says what may be tried when there is no password: keys only.
-fn methods(config: &HostConfig, password: bool) -> Result<Methods, HostError> {
+/// What may be tried, and in which order; `preferring`: PreferredAuthentications counts.
+fn methods(config: &HostConfig, preferring: bool) -> Result<Methods, HostError> {
     let preferred = config
         .preferred_authentications
         .as_ref()
-        .filter(|_| password);
+        .filter(|_| preferring);
     let allowed = |flag: &Option<Sourced<bool>>, keyword: &str, method: &str| {
         if let Some(s) = flag.as_ref().filter(|s| !s.value) {
             return Err(format!("{}: {keyword} no", s.origin));
@@ -347,6 +397,7 @@ fn methods(config: &HostConfig, password: bool) -> Result<Methods, HostError> {
         _ => Ok(()),
     };
     let methods = Methods {
+        order: order(preferred.map(|s| s.value.as_slice())),
         publickey: allowed(
             &config.pubkey_authentication,
             "PubkeyAuthentication",
@@ -367,6 +418,7 @@ fn methods(config: &HostConfig, password: bool) -> Result<Methods, HostError> {
         publickey: Err(keys),
         password: Err(password),
         keyboard_interactive: Err(keyboard),
+        ..
     } = &methods
     {
         let mut problems = vec![keys.clone(), password.clone(), keyboard.clone()];
@@ -378,6 +430,20 @@ fn methods(config: &HostConfig, password: bool) -> Result<Methods, HostError> {
         });
     }
     Ok(methods)
+}
+
+/// What is preferred comes first.
+fn order(preferred: Option<&[String]>) -> Vec<MethodKind> {
+    let mut all = vec![
+        MethodKind::PublicKey,
+        MethodKind::KeyboardInteractive,
+        MethodKind::Password,
+    ];
+    if let Some(list) = preferred {
+        let place = |method: &MethodKind| list.iter().position(|name| name == <&str>::from(method));
+        all.sort_by_key(|method| place(method).unwrap_or(usize::MAX));
+    }
+    all
 }
 
 /// Interval and count: a setting can only make silence be noticed sooner.
@@ -394,7 +460,8 @@ fn keepalive(interval: Option<u32>, count: Option<u32>) -> (Duration, usize) {
     )
 }
 
-fn machine() -> Result<Machine, HostError> {
+/// The machine that monopg runs on.
+pub(super) fn machine() -> Result<Machine, HostError> {
     Machine::this().ok_or_else(|| {
         HostError::Unsupported(
             "this machine's user is unknown: neither /etc/passwd nor LOGNAME and HOME tell".into(),

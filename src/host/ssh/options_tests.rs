@@ -10,6 +10,7 @@ fn connection(args: &[&str]) -> Connection {
         port: None,
         user: Some("ops".into()),
         private_key: None,
+        key_passphrase: None,
         password: None,
         ssh_args: args.iter().map(|a| (*a).to_owned()).collect(),
         host_key: None,
@@ -29,13 +30,18 @@ fn machine() -> Machine {
     Machine::testing("/nowhere/home", &[("SSH_AUTH_SOCK", "/agent")])
 }
 
+/// The host itself.
+fn resolve_on(machine: &Machine, connection: &Connection) -> Result<Options, HostError> {
+    Options::resolve_on(machine, connection).map(|(options, _)| options)
+}
+
 fn resolve(args: &[&str]) -> Options {
-    Options::resolve_on(&machine(), &connection(args)).unwrap()
+    resolve_on(&machine(), &connection(args)).unwrap()
 }
 
 /// What is wrong, with all problems and hints.
 fn refused_of(machine: &Machine, connection: &Connection) -> String {
-    match Options::resolve_on(machine, connection).unwrap_err() {
+    match resolve_on(machine, connection).unwrap_err() {
         HostError::Config {
             what,
             problems,
@@ -123,7 +129,7 @@ fn options_are_read_in_every_spelling() {
 fn host_key_checking_switched_off_accepts_new_keys_only() {
     let (_folder, machine) = home("Host *\n StrictHostKeyChecking yes\n");
     let mut connection = connection(&[]);
-    let strict = |c: &Connection| Options::resolve_on(&machine, c).unwrap().strict;
+    let strict = |c: &Connection| resolve_on(&machine, c).unwrap().strict;
     assert_eq!(strict(&connection), Strict::Yes);
     connection.host_key_checking = false;
     assert_eq!(strict(&connection), Strict::AcceptNew);
@@ -136,11 +142,11 @@ fn variables_win_over_arguments_and_these_over_the_file() {
     );
     let mut connection = connection(&["-l", "eve", "-p", "1", "-oIdentityFile=/second"]);
     connection.address = "node".into();
-    let options = Options::resolve_on(&machine, &connection).unwrap();
+    let options = resolve_on(&machine, &connection).unwrap();
     assert_eq!((options.user.as_str(), options.target.port), ("ops", 1));
     connection.port = Some(2);
     connection.private_key = Some("/first".into());
-    let options = Options::resolve_on(&machine, &connection).unwrap();
+    let options = resolve_on(&machine, &connection).unwrap();
     assert_eq!((options.user.as_str(), options.target.port), ("ops", 2));
     assert_eq!(options.target.host, "10.0.0.9");
     assert_eq!(options.target.alias.as_deref(), Some("one"));
@@ -153,14 +159,14 @@ fn variables_win_over_arguments_and_these_over_the_file() {
         ]
     );
     connection.user = None;
-    let options = Options::resolve_on(&machine, &connection).unwrap();
+    let options = resolve_on(&machine, &connection).unwrap();
     assert_eq!(options.user, "eve");
     connection.ssh_args.clear();
-    let options = Options::resolve_on(&machine, &connection).unwrap();
+    let options = resolve_on(&machine, &connection).unwrap();
     assert_eq!(options.user, "file");
     // The login of `user@host` stands between arguments and files.
     connection.address = "ann@node".into();
-    let options = Options::resolve_on(&machine, &connection).unwrap();
+    let options = resolve_on(&machine, &connection).unwrap();
     assert_eq!(
         (options.user.as_str(), options.target.host.as_str()),
         ("ann", "10.0.0.9")
@@ -168,7 +174,7 @@ fn variables_win_over_arguments_and_these_over_the_file() {
     connection.address = "node".into();
     for none in [["-F", "none"], ["-F", "/dev/null"]] {
         connection.ssh_args = none.map(str::to_owned).to_vec();
-        let options = Options::resolve_on(&machine, &connection).unwrap();
+        let options = resolve_on(&machine, &connection).unwrap();
         assert_eq!(
             (options.user.as_str(), options.target.host.as_str()),
             ("me", "node")
@@ -187,10 +193,10 @@ fn the_file_of_the_user_wins_over_the_system_s() {
     .unwrap();
     let mut connection = connection(&[]);
     connection.address = "node".into();
-    let options = Options::resolve_on(&machine, &connection).unwrap();
+    let options = resolve_on(&machine, &connection).unwrap();
     assert_eq!((options.target.port, options.hash_known_hosts), (3, true));
     connection.address = "other".into();
-    let options = Options::resolve_on(&machine, &connection).unwrap();
+    let options = resolve_on(&machine, &connection).unwrap();
     assert_eq!(options.target.port, 4);
     let sources: Vec<String> = options
         .settings
@@ -218,7 +224,7 @@ fn the_defaults_are_openssh_s() {
         options.user_known_hosts,
         ["known_hosts", "known_hosts2"].map(|n| home.join(n))
     );
-    assert_eq!(options.strict, Strict::Yes);
+    assert_eq!(options.strict, Strict::Ask);
     assert_eq!(options.agent, Some("/agent".into()));
     assert_eq!((options.attempts, options.keepalives), (1, 2));
     assert_eq!(options.keepalive, Duration::from_secs(10));
@@ -269,9 +275,7 @@ fn methods_are_switched_off_one_by_one() {
         "-oPreferredAuthentications=publickey,keyboard-interactive",
         "-oPubkeyAuthentication=no",
     ]);
-    let methods = Options::resolve_on(&machine(), &connection)
-        .unwrap()
-        .methods;
+    let methods = resolve_on(&machine(), &connection).unwrap().methods;
     // Without a password Ansible names the methods itself.
     assert_eq!(
         (
@@ -281,9 +285,7 @@ fn methods_are_switched_off_one_by_one() {
         (true, true)
     );
     connection.password = Some(crate::secrets::Secret::from("x"));
-    let methods = Options::resolve_on(&machine(), &connection)
-        .unwrap()
-        .methods;
+    let methods = resolve_on(&machine(), &connection).unwrap().methods;
     assert_eq!(
         methods.publickey.unwrap_err(),
         "the ssh argument -o PubkeyAuthentication=no: PubkeyAuthentication no"
@@ -307,15 +309,7 @@ fn methods_are_switched_off_one_by_one() {
 fn what_leads_elsewhere_is_refused_not_ignored() {
     for (args, why) in [
         (
-            &["-J", "bastion"][..],
-            "the ssh argument -J bastion: ProxyJump is not supported",
-        ),
-        (
-            &["-oProxyCommand=nc %h"],
-            "the ssh argument -o ProxyCommand=nc %h: ProxyCommand is not supported",
-        ),
-        (
-            &["-oRevokedHostKeys=/f"],
+            &["-oRevokedHostKeys=/f"][..],
             "the ssh argument -o RevokedHostKeys=/f: RevokedHostKeys is not supported",
         ),
         (
@@ -355,17 +349,13 @@ fn what_leads_elsewhere_is_refused_not_ignored() {
         connection.address = name.into();
         refused_of(&machine(), &connection);
     }
-    resolve(&[
-        "-oProxyCommand=none",
-        "-oProxyJump=none",
-        "-oCertificateFile=none",
-    ]);
+    resolve(&["-oProxyCommand=none", "-oProxyJump=none"]);
 }
 
 #[test]
 fn everything_that_is_refused_is_named_with_its_line() {
     let (folder, machine) = home(
-        "Host node\n ProxyJump bastion\n CertificateFile ~/c\n PKCS11Provider /p\n SecurityKeyProvider /s\n\
+        "Host node\n ForwardAgent no\n AddKeysToAgent yes\n PKCS11Provider /p\n SecurityKeyProvider /s\n\
          RevokedHostKeys /r\n KnownHostsCommand /k\n BindInterface e\n CanonicalizeHostname yes\n\
          CanonicalizePermittedCNAMEs a:b\n CASignatureAlgorithms ssh-ed25519\n GSSAPIAuthentication yes\n\
          RefuseConnection \"not from here\"\n\
@@ -375,27 +365,50 @@ fn everything_that_is_refused_is_named_with_its_line() {
     connection.address = "node".into();
     let text = refused_of(&machine, &connection).replace(folder.path().to_str().unwrap(), "");
     insta::assert_snapshot!(text, @r"
-    the SSH configuration has 10 problems
-    - /.ssh/config:2: ProxyJump is not supported
+    the SSH configuration has 8 problems
     - /.ssh/config:10: CanonicalizePermittedCNAMEs is not supported
     - /.ssh/config:6: RevokedHostKeys is not supported
     - /.ssh/config:7: KnownHostsCommand is not supported
-    - /.ssh/config:3: CertificateFile is not supported
     - /.ssh/config:4: PKCS11Provider is not supported
     - /.ssh/config:5: SecurityKeyProvider is not supported
     - /.ssh/config:8: BindInterface is not supported
     - /.ssh/config:9: CanonicalizeHostname is not supported
     - /.ssh/config:13: RefuseConnection: not from here
-    ! have this host reachable directly, and set ProxyJump to none for this host
     ! write the host's full name, and set CanonicalizePermittedCNAMEs to none for this host
     ! mark revoked keys in known_hosts (@revoked), and set RevokedHostKeys to none for this host
     ! put the keys into known_hosts, and set KnownHostsCommand to none for this host
-    ! load key and certificate into ssh-agent, and set CertificateFile to none for this host
     ! load the key into ssh-agent, and set PKCS11Provider to none for this host
     ! load the key into ssh-agent, and set SecurityKeyProvider to none for this host
     ! BindAddress is: name the interface's address
     ! write the host's full name, and CanonicalizeHostname no for it
     ");
     connection.address = "other".into();
-    Options::resolve_on(&machine, &connection).unwrap();
+    resolve_on(&machine, &connection).unwrap();
+}
+
+#[test]
+fn what_authentication_asks_for_is_carried_over() {
+    let options = resolve(&[]);
+    assert_eq!((options.prompts, options.batch), (3, false));
+    assert!(options.certificates.is_empty());
+    let (_folder, machine) = home(
+        "CertificateFile ~/c\nCertificateFile none\nNumberOfPasswordPrompts 1\nBatchMode yes\n\
+         PreferredAuthentications password,hostbased,publickey\n",
+    );
+    let mut connection = connection(&["-oCertificateFile=/first"]);
+    connection.password = Some(crate::secrets::Secret::from("x"));
+    let options = resolve_on(&machine, &connection).unwrap();
+    assert_eq!(
+        options.certificates,
+        [PathBuf::from("/first"), machine.home.join("c")]
+    );
+    assert_eq!((options.prompts, options.batch), (1, true));
+    let order: Vec<&str> = options.methods.order.iter().map(Into::into).collect();
+    assert_eq!(order, ["password", "publickey", "keyboard-interactive"]);
+    assert!(options.methods.keyboard_interactive.is_err());
+    // Without a password Ansible itself says that keys are all there is.
+    connection.password = None;
+    let options = resolve_on(&machine, &connection).unwrap();
+    let order: Vec<&str> = options.methods.order.iter().map(Into::into).collect();
+    assert_eq!(order, ["publickey", "keyboard-interactive", "password"]);
 }

@@ -1,4 +1,4 @@
-//! The TCP connection below SSH.
+//! The byte stream below SSH: a TCP connection, and the patience that every stream is given.
 //!
 //! May depend on the options and the host's error. One reason: every acknowledgement that the kernel delays stalls sshd
 //! for 40 ms (it sets TCP_NODELAY only at exec), and the cure must be repeated after each read and write.
@@ -22,13 +22,78 @@ use crate::host::HostError;
 /// not run while russh waits for a write.
 const STALL: Duration = Duration::from_secs(30);
 
-/// A TCP stream that acknowledges at once, sends at once, and does not wait for ever.
-#[derive(Debug)]
-pub struct Prompt {
-    tcp: TcpStream,
+/// What SSH is spoken over.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A stream whose writes do not wait for ever.
+pub struct Impatient<S> {
+    inner: S,
     stall: Duration,
     /// Set while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: Stream> Impatient<S> {
+    /// Gives up on a write that makes no progress for 30 s.
+    pub fn new(inner: S) -> Self {
+        Self::after(STALL, inner)
+    }
+
+    fn after(stall: Duration, inner: S) -> Self {
+        Impatient {
+            inner,
+            stall,
+            stalled: None,
+        }
+    }
+}
+
+impl<S: Stream> AsyncRead for Impatient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: Stream> AsyncWrite for Impatient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.inner).poll_write(cx, buf);
+        if done.is_ready() {
+            self.stalled = None;
+            return done;
+        }
+        let stall = self.stall;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// A TCP stream that acknowledges at once and sends at once.
+#[derive(Debug)]
+pub struct Prompt {
+    tcp: TcpStream,
 }
 
 impl Prompt {
@@ -44,7 +109,7 @@ impl Prompt {
         SockRef::from(&stream)
             .set_tcp_user_timeout(Some(STALL))
             .map_err(unreachable)?;
-        let prompt = Prompt::new(stream, STALL);
+        let prompt = Prompt { tcp: stream };
         prompt.acknowledge();
         Ok(prompt)
     }
@@ -82,14 +147,6 @@ impl Prompt {
         socket.connect(address).await
     }
 
-    fn new(tcp: TcpStream, stall: Duration) -> Prompt {
-        Prompt {
-            tcp,
-            stall,
-            stalled: None,
-        }
-    }
-
     /// A hint to the kernel that wears off; if it is refused, the connection is only slower.
     fn acknowledge(&self) {
         #[cfg(target_os = "linux")]
@@ -121,18 +178,9 @@ impl AsyncWrite for Prompt {
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.tcp).poll_write(cx, buf);
         if done.is_ready() {
-            self.stalled = None;
             self.acknowledge();
-            return done;
         }
-        let stall = self.stall;
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
-        match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        done
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -152,12 +200,13 @@ mod tests {
 
     use super::*;
 
-    async fn pair(stall: Duration) -> (Prompt, TcpStream) {
+    async fn pair(stall: Duration) -> (Impatient<Prompt>, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        (Prompt::new(near, stall), listener.accept().await.unwrap().0)
+        let near = Impatient::after(stall, Prompt { tcp: near });
+        (near, listener.accept().await.unwrap().0)
     }
 
     #[tokio::test]

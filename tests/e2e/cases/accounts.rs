@@ -46,6 +46,21 @@ pub fn group() -> Group {
                     w.apply(&w.inventory().login("ops"))?.expect_changed(false)
                 })
             }),
+            Case::new("a sudo that wants a terminal gets one", |w| {
+                let file = "/etc/sudoers.d/zz-requiretty";
+                w.node.run(&format!(
+                    "echo 'Defaults requiretty' >{file} && chmod 0440 {file}"
+                ))?;
+                let password = std::fs::read_to_string(&w.node.admin_password)?;
+                untouched(w, true, || {
+                    w.apply(&w.inventory().login("ops"))?
+                        .expect_changed(false)?;
+                    with_password(w, "admin", password.trim())?.expect_changed(false)
+                })?;
+                privilege(w, "admin", Some("canary-wrong-sudo"))?;
+                w.node.run(&format!("rm {file}"))?;
+                Ok(())
+            }),
             Case::new("root finds nothing to do", |w| {
                 untouched(w, true, || w.apply(&w.inventory())?.expect_changed(false))?;
                 w.database().expect_mark("account")
