@@ -8,6 +8,7 @@ pub mod known_hosts;
 pub mod local;
 pub mod marker;
 pub mod open;
+pub mod openssh;
 pub mod process;
 pub mod ssh;
 pub mod ssh_config;

@@ -1,6 +1,6 @@
 //! A script running as root on a host, whatever the way there.
 //!
-//! May depend on all ways (`ssh`, `local`, `sudo`). One reason: the channel above asks for streams to its
+//! May depend on all ways (`ssh`, `openssh`, `local`, `sudo`). One reason: the channel above asks for streams to its
 //! script and must not know how they came about.
 
 use std::io::Cursor;
@@ -10,11 +10,18 @@ use tokio::io::AsyncReadExt as _;
 
 use super::process::{End, Process};
 use super::transport::Transport;
-use super::{HostError, local, marker, ssh, sudo};
+use super::{HostError, local, marker, openssh, ssh, sudo};
 use crate::settings::spec::{Connection, Via};
 
 /// sudo may take this much longer than the connection: a wrong password costs it two seconds or more.
 const SUDO_SLACK: Duration = Duration::from_secs(5);
+
+/// What a way is before the script is known.
+enum Way {
+    Ssh(ssh::Session),
+    OpenSsh(openssh::Client),
+    Local,
+}
 
 /// Starts a POSIX sh script as root (as the login itself, if escalation is disabled). The script is an
 /// argument, `args` are its positional parameters; its standard input is the caller's alone. Without a sudo password nothing is awaited beyond the
@@ -27,13 +34,15 @@ pub async fn open(
 ) -> Result<Transport, HostError> {
     let nonce = super::channel::nonce()?;
     let script = with_args(script, args);
-    let session = match connection.via {
-        Via::Local => None,
-        Via::Ssh => Some(ssh::connect(name, connection).await?),
+    let way = match connection.via {
+        Via::Local => Way::Local,
+        Via::Ssh => Way::Ssh(ssh::connect(name, connection).await?),
+        Via::OpenSsh => Way::OpenSsh(openssh::resolve(name, connection).await?),
     };
-    let login = match &session {
-        Some(session) => session.user().to_owned(),
-        None => ssh::local_user()?,
+    let login = match &way {
+        Way::Ssh(session) => session.user().to_owned(),
+        Way::OpenSsh(client) => client.user().to_owned(),
+        Way::Local => ssh::local_user()?,
     };
     let escalate = connection.become_root.enabled && login != "root";
     let command = if escalate {
@@ -41,9 +50,13 @@ pub async fn open(
     } else {
         marker::mark(&script, &nonce)
     };
-    let raw = match session {
-        Some(session) => session.exec(&for_any_shell(&command)).await?,
-        None => local::spawn(&command)?,
+    let raw = match way {
+        Way::Ssh(session) => session.exec(&for_any_shell(&command)).await?,
+        Way::OpenSsh(client) => {
+            let command = openssh::heading(&command, &nonce);
+            client.exec(&for_any_shell(&command), &nonce).await?
+        }
+        Way::Local => local::spawn(&command)?,
     };
     match &connection.become_root.password {
         Some(password) if escalate => {
