@@ -32,6 +32,9 @@ use super::process::{End, Process};
 use super::transport::RoundTrips;
 use crate::settings::spec::Connection;
 
+/// How long standard error may still come after ssh has ended.
+const LEFT_BEHIND: Duration = Duration::from_millis(200);
+
 /// ssh with everything resolved, not started yet.
 #[derive(Debug)]
 pub struct Client {
@@ -171,8 +174,10 @@ impl Client {
             let (log, stage, resolved) = (Arc::clone(&log), stage, self.resolved.clone());
             async move {
                 let status = follow(child, receiver, &log, &stage).await;
-                // Only now nobody writes there any more but proxies that were left behind.
+                // Only now nobody writes there any more but proxies that were left behind. At once: the number of
+                // a group without members may be another's later.
                 drop(sender);
+                end_group(group);
                 let end = explain::ended(&lock(&log), &resolved, status);
                 // Nobody listening is fine: the transport was dropped.
                 let _ = tell.send(end);
@@ -217,7 +222,7 @@ impl Client {
                 Ok(Process {
                     stdin: Box::new(Input::from(stdin)),
                     stdout: Box::new(stdout),
-                    stderr: behind_heading(stderr, nonce),
+                    stderr: behind_heading(stderr, nonce, reached),
                     round_trips,
                     keep: Box::new(guard),
                     ended: Box::pin(async move { ended.await.unwrap_or(End::Lost(None)) }),
@@ -293,6 +298,18 @@ async fn follow(
     status.ok().and_then(code).unwrap_or(255)
 }
 
+/// Asks ssh and its proxies to end. One that does so at once lets the server know.
+fn end_group(group: Option<u32>) {
+    let Some(group) = group else { return };
+    let sent = std::process::Command::new("kill")
+        .args(["-TERM", "--", &format!("-{group}")])
+        .stderr(Stdio::null())
+        .status();
+    if let Err(error) = sent {
+        tracing::debug!(%error, "proxies of ssh may be left");
+    }
+}
+
 /// Ends ssh and its proxies when the transport is dropped.
 struct Guard {
     group: Option<u32>,
@@ -307,13 +324,7 @@ impl Drop for Guard {
             .group
             .filter(|_| *self.reached.borrow() != Stage::Ended)
         {
-            let sent = std::process::Command::new("kill")
-                .args(["-TERM", "--", &format!("-{group}")])
-                .stderr(Stdio::null())
-                .status();
-            if let Err(error) = sent {
-                tracing::debug!(%error, "ssh is killed without its proxies");
-            }
+            end_group(Some(group));
         }
         // The child dies with its task, however deaf it is.
         self.task.abort();
@@ -324,6 +335,7 @@ impl Drop for Guard {
 fn behind_heading(
     mut from: impl AsyncRead + Send + Unpin + 'static,
     nonce: &str,
+    mut reached: watch::Receiver<Stage>,
 ) -> Box<dyn AsyncRead + Send + Unpin> {
     let (mut to, stderr) = tokio::io::duplex(64 * 1024);
     let nonce = nonce.to_owned();
@@ -331,7 +343,16 @@ fn behind_heading(
         let mut held = Some(Vec::new());
         let mut buf = vec![0; 8 * 1024];
         loop {
-            let n = from.read(&mut buf).await.unwrap_or(0);
+            // A proxy that outlives ssh may keep the stream open for ever.
+            let late = async {
+                drop(reached.wait_for(|stage| *stage == Stage::Ended).await);
+                tokio::time::sleep(LEFT_BEHIND).await;
+            };
+            let n = tokio::select! {
+                biased;
+                read = from.read(&mut buf) => read.unwrap_or(0),
+                () = late => 0,
+            };
             let new = buf.get(..n).unwrap_or_default();
             // A reader that is gone does not stop the reading: ssh must not block.
             match &mut held {

@@ -107,7 +107,8 @@ async fn ssh_itself_agrees_with_every_correction() {
 
 async fn behind(pieces: &[&[u8]]) -> String {
     let (mut to, from) = tokio::io::duplex(1024);
-    let mut read = behind_heading(from, "abc");
+    let (_stage, reached) = watch::channel(Stage::Authenticated);
+    let mut read = behind_heading(from, "abc", reached);
     let write = async {
         for piece in pieces {
             to.write_all(piece).await.unwrap();
@@ -131,4 +132,19 @@ async fn standard_error_begins_behind_its_heading() {
     assert_eq!(behind(&[b"no shell", b"\n"]).await, "no shell\n");
     let noise = vec![b'x'; NOISE + 10];
     assert_eq!(behind(&[&noise, b"more"]).await.len(), NOISE + 14);
+}
+
+#[tokio::test]
+async fn standard_error_ends_with_ssh_even_if_somebody_else_holds_it() {
+    let (mut to, from) = tokio::io::duplex(1024);
+    let (stage, reached) = watch::channel(Stage::Authenticated);
+    let mut read = behind_heading(from, "abc", reached);
+    to.write_all(b"MONOPG-READY abc\nlast words\n")
+        .await
+        .unwrap();
+    stage.send_replace(Stage::Ended);
+    let mut all = String::new();
+    read.read_to_string(&mut all).await.unwrap();
+    assert_eq!(all, "last words\n");
+    drop(to);
 }
