@@ -3,6 +3,7 @@
 
 mod ssh_support;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use monopg::host::person::Person;
 use monopg::host::privileged::Privileged;
 use monopg::host::{Command, Host, Upload};
 use monopg::secrets::Secret;
+use monopg::settings::spec::Via;
 use ssh_support::{Server, Setup};
 
 fn server() -> Server {
@@ -25,9 +27,10 @@ fn every_byte(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n * 7 + n / 256) as u8).collect()
 }
 
-async fn channel(server: &Server) -> Channel {
+async fn channel(server: &Server, via: Via) -> Channel {
     let nobody = Person::nobody("nobody can be asked");
     let mut connection = server.connection();
+    connection.via = via;
     connection.host_key = Some(server.fingerprint_of("host_ed25519"));
     Channel::open_on_terminal("k3s", &connection, &nobody)
         .await
@@ -37,7 +40,12 @@ async fn channel(server: &Server) -> Channel {
 #[tokio::test]
 async fn a_terminal_carries_the_channel_unchanged() {
     let server = server();
-    let channel = channel(&server).await;
+    for via in [Via::Ssh, Via::OpenSsh] {
+        carries(&channel(&server, via).await).await;
+    }
+}
+
+async fn carries(channel: &Channel) {
     // There is one, and both streams go to it.
     let out = channel
         .run(Command::new("tty", ": </dev/tty && echo there"))
@@ -63,9 +71,14 @@ async fn a_terminal_carries_the_channel_unchanged() {
 #[tokio::test]
 async fn uploads_go_over_a_terminal() {
     let server = server();
-    let channel = channel(&server).await;
+    for via in [Via::Ssh, Via::OpenSsh] {
+        let path = server.dir().join(format!("{via:?}/file"));
+        uploads(&channel(&server, via).await, &path).await;
+    }
+}
+
+async fn uploads(channel: &Channel, path: &Path) {
     let content = every_byte(5 << 20);
-    let path = server.dir().join("new/file");
     let seen = AtomicU64::new(0);
     let upload = Upload {
         content: &content,
@@ -76,14 +89,14 @@ async fn uploads_go_over_a_terminal() {
         .upload(upload, &|n| seen.store(n, Ordering::Relaxed))
         .await
         .unwrap();
-    assert!(std::fs::read(&path).unwrap() == content);
+    assert!(std::fs::read(path).unwrap() == content);
     assert_eq!(seen.load(Ordering::Relaxed), content.len() as u64);
 }
 
 #[tokio::test]
 async fn wake_ups_come_between_long_answers() {
     let server = server();
-    let channel = channel(&server).await;
+    let channel = channel(&server, Via::Ssh).await;
     channel
         .watch(vec!["while :; do echo x; sleep 0.01; done".into()])
         .await

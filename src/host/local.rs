@@ -26,7 +26,13 @@ impl Drop for Guard {
 }
 
 /// A pipe whose shutting down is EOF: tokio's own closes only when it is dropped.
-struct Input(Option<ChildStdin>);
+pub(super) struct Input(Option<ChildStdin>);
+
+impl From<ChildStdin> for Input {
+    fn from(pipe: ChildStdin) -> Self {
+        Input(Some(pipe))
+    }
+}
 
 impl AsyncWrite for Input {
     fn poll_write(
@@ -90,7 +96,7 @@ pub fn spawn(script: &str) -> Result<Process, HostError> {
         let _ = tell.send(end);
     });
     Ok(Process {
-        stdin: Box::new(Input(Some(stdin))),
+        stdin: Box::new(Input::from(stdin)),
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
         round_trips: RoundTrips::default(),

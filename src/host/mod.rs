@@ -8,6 +8,7 @@ pub mod known_hosts;
 pub mod local;
 pub mod marker;
 pub mod open;
+pub mod openssh;
 pub mod person;
 pub mod privileged;
 pub mod process;

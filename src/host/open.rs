@@ -1,6 +1,6 @@
 //! A script running as root on a host, whatever the way there.
 //!
-//! May depend on all ways (`ssh`, `local`, `sudo`). One reason: the channel above asks for streams to its
+//! May depend on all ways (`ssh`, `openssh`, `local`, `sudo`). One reason: the channel above asks for streams to its
 //! script and must not know how they came about.
 
 use std::io::Cursor;
@@ -12,11 +12,18 @@ use tokio::io::AsyncReadExt as _;
 use super::person::Person;
 use super::process::{End, Process};
 use super::transport::Transport;
-use super::{HostError, local, marker, ssh, sudo};
+use super::{HostError, local, marker, openssh, ssh, sudo};
 use crate::settings::spec::{Connection, Via};
 
 /// sudo may take this much longer than the connection: a wrong password costs it two seconds or more.
 const SUDO_SLACK: Duration = Duration::from_secs(5);
+
+/// What a way is before the script is known.
+enum Way {
+    Ssh(ssh::Session),
+    OpenSsh(openssh::Client),
+    Local,
+}
 
 /// Starts a POSIX sh script as root (as the login itself, if escalation is disabled). The script is an
 /// argument, `args` are its positional parameters; its standard input is the caller's alone. Without a sudo password nothing is awaited beyond the
@@ -103,13 +110,15 @@ async fn begin(
     script: &str,
     terminal: bool,
 ) -> Result<Begun, HostError> {
-    let session = match connection.via {
-        Via::Local => None,
-        Via::Ssh => Some(ssh::connect_asking(name, connection, person).await?),
+    let way = match connection.via {
+        Via::Local => Way::Local,
+        Via::Ssh => Way::Ssh(ssh::connect_asking(name, connection, person).await?),
+        Via::OpenSsh => Way::OpenSsh(openssh::resolve(name, connection).await?),
     };
-    let login = match &session {
-        Some(session) => session.user().to_owned(),
-        None => ssh::local_user()?,
+    let login = match &way {
+        Way::Ssh(session) => session.user().to_owned(),
+        Way::OpenSsh(client) => client.user().to_owned(),
+        Way::Local => ssh::local_user()?,
     };
     let escalated = connection.become_root.enabled && login != "root";
     let command = if escalated {
@@ -117,10 +126,20 @@ async fn begin(
     } else {
         marker::mark(script, nonce)
     };
-    let process = match session {
-        Some(session) if terminal => session.exec_on_terminal(&for_any_shell(&command)).await?,
-        Some(session) => session.exec(&for_any_shell(&command)).await?,
-        None => local::spawn(&command)?,
+    let process = match way {
+        Way::Ssh(session) if terminal => session.exec_on_terminal(&for_any_shell(&command)).await?,
+        Way::Ssh(session) => session.exec(&for_any_shell(&command)).await?,
+        Way::OpenSsh(client) if terminal => {
+            let command = openssh::raw(&command);
+            client
+                .exec_on_terminal(&for_any_shell(&command), nonce)
+                .await?
+        }
+        Way::OpenSsh(client) => {
+            let command = openssh::heading(&command, nonce);
+            client.exec(&for_any_shell(&command), nonce).await?
+        }
+        Way::Local => local::spawn(&command)?,
     };
     Ok(Begun {
         process,

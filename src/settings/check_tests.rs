@@ -138,7 +138,7 @@ fn every_value_is_checked_and_told_with_its_line() {
             ],
         ),
         ("monopg_host_key", &["SHA256:abc", "MD5:aa", "5"]),
-        ("monopg_ssh", &["openssh"]),
+        ("monopg_ssh", &["putty"]),
         ("monopg_base_dir", &["5"]),
     ];
     let mut all = String::new();
@@ -421,8 +421,8 @@ fn every_value_is_checked_and_told_with_its_line() {
     monopg_host_key: 5
     9: monopg_host_key: must be text, but `5` is read as an integer
       hint: quote it: "5"
-    monopg_ssh: openssh
-    9: monopg_ssh: `openssh` is not known; russh is
+    monopg_ssh: putty
+    9: monopg_ssh: `putty` is not known; russh and openssh are
     monopg_base_dir: 5
     9: monopg_base_dir: must be text, but `5` is read as an integer
       hint: quote it: "5"

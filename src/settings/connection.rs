@@ -32,7 +32,11 @@ pub(super) fn read(name: &str, reader: &mut Reader<'_>, options: &Options) -> Co
         Some(paths.absolute(&path.to_string_lossy()))
     };
     let configured_key = || config.private_key_file.as_ref().map(|s| s.value.clone());
-    let via = reader.last(names::CONNECTION, via).unwrap_or(Via::Ssh);
+    let client = reader.take("monopg_ssh", client).unwrap_or(Via::Ssh);
+    let via = match reader.last(names::CONNECTION, via) {
+        None | Some(Via::Ssh) => client,
+        Some(via) => via,
+    };
     let host_key = reader.take("monopg_host_key", fingerprint);
     Connection {
         via,
@@ -55,7 +59,7 @@ pub(super) fn read(name: &str, reader: &mut Reader<'_>, options: &Options) -> Co
             .last(&["monopg_key_passphrase"], secret)
             .or_else(|| options.key_passphrase.clone())
             .or_else(|| options.env("MONOPG_KEY_PASSPHRASE").map(Secret::from)),
-        password: reader.last(names::PASSWORD, secret),
+        password: reader.last(names::PASSWORD, |node| password(node, via)),
         ssh_args: ssh_args(reader, options),
         host_key_checking: reader
             .last(names::HOST_KEY_CHECKING, boolean)
@@ -215,6 +219,34 @@ pub(super) fn secret(node: &Node) -> Checked<Secret> {
             bad(format!("must be text, not {}", node.kind()))
                 .at(node)
                 .hint("quote it"),
+        ]),
+    }
+}
+
+/// ssh takes a password from a terminal only.
+fn password(node: &Node, via: Via) -> Checked<Secret> {
+    let secret = secret(node)?;
+    match via {
+        Via::OpenSsh => Err(vec![
+            bad("cannot be given to ssh (monopg_ssh: openssh)")
+                .at(node)
+                .hint("use the built-in client (monopg_ssh: russh), or a key"),
+        ]),
+        Via::Ssh | Via::Local => Ok(secret),
+    }
+}
+
+/// Which of the two clients.
+fn client(node: &Node) -> Checked<Via> {
+    match text(node)? {
+        "russh" => Ok(Via::Ssh),
+        "openssh" => Ok(Via::OpenSsh),
+        other => Err(vec![
+            bad(format!(
+                "{} is not known; russh and openssh are",
+                shown(other)
+            ))
+            .at(node),
         ]),
     }
 }

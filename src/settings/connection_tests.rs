@@ -387,3 +387,26 @@ fn a_key_s_passphrase_is_a_secret_from_three_places() {
     );
     assert!(!wrong.contains("canary"), "{wrong}");
 }
+
+#[test]
+fn the_installed_ssh_is_used_when_asked_for_but_never_with_a_password() {
+    for (client, connection, via) in [
+        ("", "", Via::Ssh),
+        ("russh", "", Via::Ssh),
+        ("openssh", "", Via::OpenSsh),
+        ("openssh", "smart", Via::OpenSsh),
+        ("openssh", "local", Via::Local),
+    ] {
+        let world = world(&[("monopg_ssh", client), ("ansible_connection", connection)]);
+        assert_eq!(world.host().connection.via, via, "{client} {connection}");
+    }
+    let world = world(&[
+        ("monopg_ssh", "openssh"),
+        ("ansible_password", "canary-7f3a"),
+    ]);
+    insta::assert_snapshot!(world.errors(), @r"
+    one problem in the settings
+    group_vars/pg.yml:10: ansible_password: cannot be given to ssh (monopg_ssh: openssh) (host node1)
+      hint: use the built-in client (monopg_ssh: russh), or a key
+    ");
+}

@@ -112,12 +112,6 @@ pub(super) fn read(
         None => Some(false),
     };
     let image = optional(reader, "monopg_image", image);
-    reader.take("monopg_ssh", |node| match text(node)? {
-        "russh" => Ok(()),
-        other => Err(vec![
-            bad(format!("{} is not known; russh is", shown(other))).at(node),
-        ]),
-    });
     reader.take("monopg_clear_text_secrets", |node| match text(node)? {
         "refused" | "allowed" => Ok(()),
         other => Err(vec![

@@ -233,8 +233,10 @@ pub struct Connection {
 /// The way to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {
-    /// SSH.
+    /// SSH by the built-in client.
     Ssh,
+    /// SSH by the installed `ssh` (`monopg_ssh: openssh`).
+    OpenSsh,
     /// This machine itself.
     Local,
 }

@@ -277,10 +277,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     optional(
         "monopg_ssh",
-        Kind::Choice(&["russh"]),
+        Kind::Choice(&["russh", "openssh"]),
         Some("russh"),
-        "russh",
-        "Which SSH client is used.",
+        "openssh",
+        "Which SSH client is used: the built-in one (`russh`), or the installed `ssh`, for what the built-in one does not speak (PKCS#11, GSSAPI, FIDO keys on disk, `ProxyCommand`). It is never given a password.",
     ),
     optional(
         "monopg_clear_text_secrets",
