@@ -17,6 +17,7 @@ use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
 use crate::host::channel::Channel;
+use crate::host::lasting::Lasting;
 use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
 use crate::settings::{self, HostSettings, Spec};
@@ -76,7 +77,7 @@ pub async fn apply(session: &Session, options: &RunOptions) -> Result<Exit, Vec<
             let steps = steps::all(&host.spec, &cache, options.deep);
             let emitter = run.emitter.host(&host.name);
             async move {
-                let mut result = match Channel::open(&host.name, &host.connection).await {
+                let mut result = match Lasting::open(&host.name, &host.connection).await {
                     Ok(channel) => {
                         engine::run::converge(&channel, &steps, &engine, &emitter)
                             .await

@@ -29,9 +29,13 @@ use super::process::{End, Process};
 use super::transport::RoundTrips;
 use crate::settings::spec::Connection;
 
-/// An unanswered keepalive every 10 s; the second one's missing answer ends the connection: 30 s of silence.
-const KEEPALIVE: Duration = Duration::from_secs(10);
+/// A keepalive after 8 s of silence, and again; the second one's missing answer ends the connection: 24 s of silence.
+const KEEPALIVE: Duration = Duration::from_secs(8);
 const KEEPALIVES: usize = 2;
+/// How often a handshake is begun that breaks off: a busy sshd drops connections at random (`MaxStartups`).
+const HANDSHAKES: u32 = 3;
+/// Before the next one; doubled each time.
+const PAUSE: Duration = Duration::from_millis(400);
 /// Packets between russh's loop and our pump; the pump's own buffers come on top.
 const CHANNEL_PACKETS: usize = 8;
 
@@ -50,8 +54,8 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// Connects, checks the host key, logs in: all within the connection's time-out, without retries. `name` is
-/// the inventory name, for logs.
+/// Connects, checks the host key, logs in: all within the connection's time-out. A connection that breaks before the
+/// host has shown its key is begun again; nothing is after a refused key or login. `name` is the inventory name, for logs.
 pub async fn connect(name: &str, connection: &Connection) -> Result<Session, HostError> {
     let options = Arc::new(Options::resolve(connection)?);
     for argument in &options.ignored {
@@ -70,38 +74,8 @@ pub async fn connect(name: &str, connection: &Connection) -> Result<Session, Hos
 
 async fn establish(connection: &Connection, options: Arc<Options>) -> Result<Session, HostError> {
     let address = options.address();
-    let reason = Reason::default();
-    let trust = Trust::new(
-        Arc::clone(&options),
-        connection.host_key.clone(),
-        reason.clone(),
-    );
-    let algorithms = trust.algorithms();
-    if algorithms.is_empty() {
-        return Err(HostError::Unsupported(
-            "HostKeyAlgorithms leaves no algorithm that monopg speaks".into(),
-        ));
-    }
-    let config = Arc::new(Config {
-        preferred: Preferred {
-            key: Cow::Owned(algorithms),
-            host_key_certificates: Cow::Owned(trust.certificates()),
-            compression: Cow::Borrowed(&[compression::NONE]),
-            ..Preferred::DEFAULT
-        },
-        keepalive_interval: Some(KEEPALIVE),
-        keepalive_max: KEEPALIVES,
-        channel_buffer_size: CHANNEL_PACKETS,
-        nodelay: true,
-        ..Config::default()
-    });
-    let stream = Prompt::connect(&options.target.host, options.target.port, &address).await?;
-    let mut handle = russh::client::connect_stream(config, stream, trust)
-        .await
-        .map_err(|stop| match stop {
-            Stop::HostKey(error) => error,
-            Stop::Ssh(error) => protocol(&address, error),
-        })?;
+    let traffic = RoundTrips::default();
+    let (mut handle, reason) = greeted(connection, &options, &traffic).await?;
     match auth::login(&mut handle, &options, connection.password.as_ref()).await {
         Ok(()) => {}
         Err(Denied::Refused(tried)) => {
@@ -118,8 +92,68 @@ async fn establish(connection: &Connection, options: Arc<Options>) -> Result<Ses
         address,
         user: options.user.clone(),
         reason,
-        round_trips: RoundTrips::default(),
+        round_trips: traffic,
     })
+}
+
+/// A connection whose host key is trusted.
+async fn greeted(
+    connection: &Connection,
+    options: &Arc<Options>,
+    traffic: &RoundTrips,
+) -> Result<(Handle<Trust>, Reason), HostError> {
+    let address = options.address();
+    let mut pause = PAUSE;
+    for attempt in 1.. {
+        let reason = Reason::default();
+        let trust = Trust::new(
+            Arc::clone(options),
+            connection.host_key.clone(),
+            reason.clone(),
+        );
+        let config = config(&trust)?;
+        let (host, port) = (&options.target.host, options.target.port);
+        let stream = Prompt::connect(host, port, &address, traffic.clone()).await?;
+        match russh::client::connect_stream(config, stream, trust).await {
+            Ok(handle) => return Ok((handle, reason)),
+            Err(Stop::HostKey(error)) => return Err(error),
+            Err(Stop::Ssh(error)) if attempt < HANDSHAKES && broke_off(&error) => {
+                tracing::debug!(%address, %error, "the handshake broke off, trying again");
+            }
+            Err(Stop::Ssh(error)) => return Err(protocol(&address, error)),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Err(protocol(&address, russh::Error::Disconnect))
+}
+
+/// The other side hung up, which says nothing about us.
+fn broke_off(error: &russh::Error) -> bool {
+    use russh::Error::{Disconnect, HUP, IO};
+    matches!(error, Disconnect | HUP | IO(_))
+}
+
+fn config(trust: &Trust) -> Result<Arc<Config>, HostError> {
+    let algorithms = trust.algorithms();
+    if algorithms.is_empty() {
+        return Err(HostError::Unsupported(
+            "HostKeyAlgorithms leaves no algorithm that monopg speaks".into(),
+        ));
+    }
+    Ok(Arc::new(Config {
+        preferred: Preferred {
+            key: Cow::Owned(algorithms),
+            host_key_certificates: Cow::Owned(trust.certificates()),
+            compression: Cow::Borrowed(&[compression::NONE]),
+            ..Preferred::DEFAULT
+        },
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: KEEPALIVES,
+        channel_buffer_size: CHANNEL_PACKETS,
+        nodelay: true,
+        ..Config::default()
+    }))
 }
 
 fn protocol(address: &str, error: russh::Error) -> HostError {

@@ -15,23 +15,30 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use crate::host::HostError;
+use crate::host::transport::RoundTrips;
 
 /// How long a write may make no progress at all, and sent data stay unacknowledged: SSH's own keepalive does
 /// not run while russh waits for a write.
-const STALL: Duration = Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(25);
 
 /// A TCP stream that acknowledges at once, sends at once, and does not wait for ever.
 #[derive(Debug)]
 pub struct Prompt {
     tcp: TcpStream,
     stall: Duration,
+    traffic: RoundTrips,
     /// Set while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Prompt {
-    /// Connects; the caller bounds the time.
-    pub async fn connect(host: &str, port: u16, address: &str) -> Result<Prompt, HostError> {
+    /// Connects; the caller bounds the time. `traffic` is told of all that is heard.
+    pub async fn connect(
+        host: &str,
+        port: u16,
+        address: &str,
+        traffic: RoundTrips,
+    ) -> Result<Prompt, HostError> {
         let unreachable = |source| HostError::Unreachable {
             address: address.to_owned(),
             source,
@@ -44,15 +51,17 @@ impl Prompt {
         SockRef::from(&stream)
             .set_tcp_user_timeout(Some(STALL))
             .map_err(unreachable)?;
-        let prompt = Prompt::new(stream, STALL);
+        let prompt = Prompt::new(stream, STALL, traffic);
         prompt.acknowledge();
         Ok(prompt)
     }
 
-    fn new(tcp: TcpStream, stall: Duration) -> Prompt {
+    fn new(tcp: TcpStream, stall: Duration, traffic: RoundTrips) -> Prompt {
+        traffic.heard();
         Prompt {
             tcp,
             stall,
+            traffic,
             stalled: None,
         }
     }
@@ -74,6 +83,7 @@ impl AsyncRead for Prompt {
     ) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.tcp).poll_read(cx, buf);
         if done.is_ready() {
+            self.traffic.heard();
             self.acknowledge();
         }
         done
@@ -124,7 +134,10 @@ mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        (Prompt::new(near, stall), listener.accept().await.unwrap().0)
+        (
+            Prompt::new(near, stall, RoundTrips::default()),
+            listener.accept().await.unwrap().0,
+        )
     }
 
     #[tokio::test]
