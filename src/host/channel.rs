@@ -458,7 +458,7 @@ impl Host for Channel {
             0 => self.wait(first).await,
             1 => Err(HostError::Locked {
                 host: self.name.clone(),
-                holder: locked.text().trim().to_owned(),
+                holder: clean(&locked.stdout).trim().to_owned(),
             }),
             _ => Err(HostError::Privilege {
                 what: format!(

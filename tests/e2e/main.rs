@@ -22,6 +22,7 @@ mod cases;
 mod check;
 mod database;
 mod inventory;
+mod proxy;
 mod run;
 mod sandbox;
 mod snapshot;

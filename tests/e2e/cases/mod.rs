@@ -6,6 +6,7 @@ mod bad_archives;
 mod canary;
 mod cluster;
 mod converge;
+mod cuts;
 mod harness;
 mod helms;
 mod kills;
@@ -40,6 +41,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         helms::group(),
     ];
     groups.extend(kills::groups(choose));
+    groups.push(cuts::group(choose));
     groups.push(canary::group());
     groups
 }
