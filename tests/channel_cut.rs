@@ -217,3 +217,32 @@ async fn a_folder_in_run_that_others_could_write_to_is_not_used() {
     }
     assert!(files(&target).is_empty() && files(&open).is_empty());
 }
+
+/// What cannot be written must not be taken for requests.
+#[tokio::test]
+async fn the_content_of_a_file_is_never_a_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let done = dir.path().join("done");
+    let script = format!("touch '{}'", done.display());
+    let request = format!("\nrun 77 {} 0 20\n{script}", script.len());
+    let content = request.repeat(20_000);
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    for path in ["file/below", "fine", "file/below"] {
+        let channel = open_in(&dir.path().join("run"));
+        let path = dir.path().join(path);
+        let upload = Upload {
+            content: content.as_bytes(),
+            path: path.to_str().unwrap(),
+            mode: 0o600,
+        };
+        let uploaded = channel.upload(upload, &|_| ()).await;
+        assert_eq!(uploaded.is_ok(), path.ends_with("fine"), "{uploaded:?}");
+        let out = channel.run(Command::new("x", "echo on")).await.unwrap();
+        assert_eq!(out.text(), "on");
+    }
+    assert_eq!(
+        std::fs::read(dir.path().join("fine")).unwrap(),
+        content.as_bytes()
+    );
+    assert!(!done.exists());
+}

@@ -135,11 +135,10 @@ impl Channel {
         op: &str,
         label: &str,
         script: &[u8],
-        data: Option<&Secret>,
+        data: &[u8],
         limit: Duration,
     ) -> Result<Sent, HostError> {
         let (done, answer) = oneshot::channel();
-        let data = data.map(Secret::expose).unwrap_or_default();
         // A far side that takes nothing must not hold us for ever.
         let deadline = tokio::time::Instant::now() + limit + GRACE;
         let Ok(mut writer) = tokio::time::timeout_at(deadline, self.writer.lock()).await else {
@@ -222,24 +221,29 @@ impl Channel {
     }
 
     pub(super) async fn start(&self, command: &Command) -> Result<Sent, HostError> {
-        self.request("run", command).await
-    }
-
-    /// Data that goes straight to the command, which must not mind if it is cut short.
-    pub(super) async fn feed(&self, command: &Command) -> Result<Sent, HostError> {
-        self.request("feed", command).await
-    }
-
-    async fn request(&self, op: &str, command: &Command) -> Result<Sent, HostError> {
         let script = script_of(command);
+        let data = command.stdin.as_ref().map(Secret::expose);
         self.send(
-            op,
+            "run",
             &command.label,
             script.as_bytes(),
-            command.stdin.as_ref(),
+            data.unwrap_or_default(),
             command.limit,
         )
         .await
+    }
+
+    /// Adds data to a file; it may be cut short anywhere.
+    pub(super) async fn feed(
+        &self,
+        label: &str,
+        path: &str,
+        data: &[u8],
+        gzipped: bool,
+        limit: Duration,
+    ) -> Result<Sent, HostError> {
+        let op = if gzipped { "zfeed" } else { "feed" };
+        self.send(op, label, path.as_bytes(), data, limit).await
     }
 }
 
@@ -447,7 +451,7 @@ impl Host for Channel {
                 "lock",
                 "take the lock",
                 holder.as_bytes(),
-                None,
+                b"",
                 Duration::from_secs(40),
             )
             .await?;
@@ -480,14 +484,8 @@ impl Host for Channel {
 
     async fn watch(&self, watchers: Vec<String>) -> Result<(), HostError> {
         let mut sent = vec![
-            self.send(
-                "unwatch",
-                "stop watching",
-                b"",
-                None,
-                Duration::from_secs(5),
-            )
-            .await?,
+            self.send("unwatch", "stop watching", b"", b"", Duration::from_secs(5))
+                .await?,
         ];
         for watcher in &watchers {
             sent.push(
@@ -495,7 +493,7 @@ impl Host for Channel {
                     "watch",
                     "watch",
                     watcher.as_bytes(),
-                    None,
+                    b"",
                     Duration::from_secs(5),
                 )
                 .await?,

@@ -138,9 +138,12 @@ while IFS=' ' read -r op id scriptlen datalen seconds; do
     job=$! busy=$seconds data=
     continue
     ;;
-  feed)
-    # A piece of an upload, straight from the connection: here half of it does no harm, as a digest follows.
-    head -c "$datalen" 9>&- | ( ( eval "$script" ) >/dev/null; r=$?; cat >/dev/null; printf '\n@E%s %s %s\n' "$nonce" "$id" "$r" >&2 ) 9>&-
+  feed | zfeed)
+    # A piece of an upload, straight from the connection into the file that the script names: here half of it does no
+    # harm, as a digest follows. What cannot be written is drained: nothing of it may be taken for a request.
+    if [ "$op" = feed ]; then unpack=cat; else unpack='gzip -dc'; fi
+    head -c "$datalen" 9>&- | ( exec 9>&-; $unpack >>"$script"; r=$?; cat >/dev/null; exit "$r" )
+    printf '\n@E%s %s %s\n' "$nonce" "$id" "$?" >&2
     printf '%s \n' "$id"
     ;;
   lock)

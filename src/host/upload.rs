@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::channel::{Channel, Sent, nonce};
 use super::{Command, HostError, Upload};
-use crate::secrets::Secret;
 
 /// Pieces begin small, as nobody knows yet how fast the way is, and grow while they arrive quickly: each is a sign of
 /// life, which the helper ends without after 30 s.
@@ -99,17 +99,12 @@ struct Way<'a> {
 
 impl Way<'_> {
     async fn send(&mut self, label: &str, temp: &str, piece: &[u8]) -> Result<(), HostError> {
-        let packed = gzip(piece);
-        let script = match packed {
-            Some(_) => "gzip -dc >>\"$1\"",
-            None => "cat >>\"$1\"",
-        };
-        let data = Secret::new(packed.unwrap_or_else(|| piece.to_vec()));
-        let command = Command::new(label, script)
-            .arg(temp)
-            .stdin(data)
-            .limit(LIMIT);
-        let sent = self.channel.feed(&command).await?;
+        let packed = gzip(piece).map(Zeroizing::new);
+        let data = packed.as_ref().map_or(piece, |p| p.as_slice());
+        let sent = self
+            .channel
+            .feed(label, temp, data, packed.is_some(), LIMIT)
+            .await?;
         self.under_way.push_back((piece.len(), sent));
         Ok(())
     }
@@ -186,9 +181,11 @@ set -C
 : >"$2"
 "#;
 
-// The order matters after a power cut: content on the disk, then the name, then the folder.
+// The order matters after a power cut: content on the disk, then the name, then the folder. The disk writes while the
+// processor hashes.
 const CLOSE: &str = r#"
+sync "$1" & written=$!
 got=$(sha256sum <"$1") && got=${got%% *} || exit 1
 if [ "$got" != "$4" ]; then rm -f -- "$1"; printf %s "$got"; exit 9; fi
-chmod "$5" "$1" && sync "$1" && mv -f -T -- "$1" "$2" && sync "$3" || { r=$?; rm -f -- "$1"; exit "$r"; }
+wait "$written" && chmod "$5" "$1" && sync "$1" && mv -f -T -- "$1" "$2" && sync "$3" || { r=$?; rm -f -- "$1"; exit "$r"; }
 "#;
