@@ -1,10 +1,6 @@
 //! A channel that is cut: what has not arrived whole is not run, nothing is left, the same run gets its lock back.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking; clippy sees only the test functions themselves"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -245,4 +241,40 @@ async fn the_content_of_a_file_is_never_a_request() {
         content.as_bytes()
     );
     assert!(!done.exists());
+}
+
+#[tokio::test]
+async fn links_are_replaced_and_not_written_through() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let victim = dir.path().join("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    let path = dir.path().join("file");
+    symlink(&victim, &path).unwrap();
+    for name in ["file.stored.new", "file.stored", ".monopg-upload.abc"] {
+        symlink(&victim, dir.path().join(name)).unwrap();
+    }
+    let channel = open_in(&dir.path().join("run"));
+    let upload = Upload {
+        content: b"new",
+        path: path.to_str().unwrap(),
+        mode: 0o644,
+    };
+    channel.upload(upload, &|_| ()).await.unwrap();
+    let stored = monopg::steps::stored::StoredFile {
+        key: "x",
+        path: path.to_str().unwrap().to_owned(),
+        pin: monopg::settings::Sha256Hex::parse(&"0".repeat(64)).unwrap(),
+        deep: false,
+    };
+    stored.record_it(&channel, "digest").await.unwrap();
+    assert_eq!(std::fs::read(&victim).unwrap(), b"precious");
+    let plain = |name: &str| {
+        std::fs::symlink_metadata(dir.path().join(name))
+            .unwrap()
+            .is_file()
+    };
+    assert!(plain("file") && plain("file.stored"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    assert_eq!(files(dir.path()), ["file", "file.stored", "run", "victim"]);
 }

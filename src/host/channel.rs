@@ -299,6 +299,15 @@ impl Shared {
         self.wake.notify_waiters();
     }
 
+    /// Takes an answer's output; false if that is not waited for.
+    fn answered(&self, id: u64, payload: Vec<u8>) -> bool {
+        let waits = matches!(self.state().pending.get(&id), Some(p) if p.stdout.is_none());
+        if waits {
+            self.update(id, |p| p.stdout = Some(payload));
+        }
+        waits
+    }
+
     fn update(&self, id: u64, change: impl FnOnce(&mut Pending)) {
         let mut state = self.state();
         let Some(pending) = state.pending.get_mut(&id) else {
@@ -342,7 +351,12 @@ async fn read_answers(stdout: Box<dyn AsyncRead + Send + Unpin>, shared: Arc<Sha
         let Some((id, payload)) = split_answer(&line) else {
             break;
         };
-        shared.update(id, |p| p.stdout = Some(payload));
+        if !shared.answered(id, payload) {
+            // Nobody asked for this: whatever speaks there is not our helper.
+            break;
+        }
+        // A far side that never stops must not keep the other hosts waiting.
+        tokio::task::consume_budget().await;
     }
     shared.close();
 }
@@ -376,6 +390,7 @@ async fn read_errors(
             Ok(n) if n > 0 => {}
             _ => return,
         }
+        tokio::task::consume_budget().await;
         let text = line.trim_ascii_end();
         if text == wake.as_bytes() {
             shared.woken.store(true, Ordering::Release);

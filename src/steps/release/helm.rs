@@ -31,7 +31,7 @@ fn unit(run: &str, arguments: &[String]) -> String {
     let words: Vec<String> = arguments.iter().map(|a| quote(a)).collect();
     format!(
         "umask 077\nexec 8>>{RUN}/helm.lock\nflock -w 10 8 || exit 75\n{ENVIRONMENT}{} >{RUN}/helm-{run}.log 2>&1 8>&-\n\
-         r=$?\nprintf '{{\"run\":\"{run}\",\"status\":%s}}\\n' $r >{RESULT}.new && sync {RESULT}.new && mv -f {RESULT}.new {RESULT} && sync {HOME}\nexit $r\n",
+         r=$?\nrm -f {RESULT}.new\nprintf '{{\"run\":\"{run}\",\"status\":%s}}\\n' $r >{RESULT}.new && sync {RESULT}.new && mv -f {RESULT}.new {RESULT} && sync {HOME}\nexit $r\n",
         words.join(" "),
         RUN = paths::RUN,
         HOME = paths::HOME,

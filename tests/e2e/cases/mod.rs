@@ -10,6 +10,7 @@ mod cuts;
 mod harness;
 mod helms;
 mod kills;
+mod links;
 mod locks;
 mod readiness;
 mod refusals;
@@ -38,6 +39,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         readiness::group(),
         accounts::group(),
         locks::group(),
+        links::group(),
         helms::group(),
     ];
     groups.extend(kills::groups(choose));
