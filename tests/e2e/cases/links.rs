@@ -29,13 +29,9 @@ ln -s /root/victim /var/lib/monopg/.monopg-upload.0123
 touch -d '2020-01-01' /root/victim",
     )?;
     // Something for Helm to do too.
+    let other = serde_json::json!([{"namespace": "other"}]);
     world
-        .apply(
-            &world
-                .inventory()
-                .with("monopg_volume_size", "1Gi")
-                .with("monopg_metrics", serde_json::json!({"enabled": true})),
-        )?
+        .apply(&world.inventory().with("monopg_allowed_clients", other))?
         .expect_changed(true)?;
     let left = node.run("cat /root/victim; stat -c '%a %Y' /root/victim; find /var/lib/monopg /etc/rancher/k3s/config.yaml.d -type l")?;
     ensure!(
