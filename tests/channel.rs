@@ -341,7 +341,7 @@ async fn the_end_of_the_stream_is_an_error_that_names_the_command() {
     let s = shell();
     let err = s
         .channel
-        .run(Command::new("restart k3s", "kill -KILL $main; sleep 1"))
+        .run(Command::new("restart k3s", "end_family"))
         .await
         .unwrap_err();
     assert!(

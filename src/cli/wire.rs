@@ -16,8 +16,8 @@ use crate::engine;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
+use crate::host::lasting::Lasting;
 use crate::host::person::Person;
-use crate::host::privileged::Privileged;
 use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
 use crate::settings::{self, HostSettings, Resolved, SettingsErrors, Spec};
@@ -151,8 +151,8 @@ async fn reach(
     host: &HostSettings,
     person: &Arc<Person>,
     stop: &Stop,
-) -> Result<Privileged, HostResult> {
-    let opened = Privileged::open(&host.name, &host.connection, person);
+) -> Result<Lasting, HostResult> {
+    let opened = Lasting::open(&host.name, &host.connection, person);
     let token = stop.token();
     let opened = tokio::select! {
         biased;

@@ -7,6 +7,7 @@ pub mod emit;
 pub mod event;
 pub mod event_table;
 pub mod gather;
+pub mod problem;
 pub mod query;
 pub mod run;
 pub mod step;

@@ -11,6 +11,8 @@ use super::answers::{AnswerError, Answers};
 use super::emit::HostEmitter;
 use super::event::{DiffEntry, HostResult, Kind, Outcome, StepResult, verdict_name};
 use super::gather::{self, GatherError};
+pub use super::problem::{failed, failure, host_problem, step_problem};
+use super::problem::{not_converged, summary};
 use super::query::Query;
 use super::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
 use crate::error::{Exit, Problem, worst};
@@ -37,6 +39,8 @@ const INTERRUPTED: &str = "interrupted; run the same command again to go on";
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Wake-ups come in bursts.
 const SETTLE: Duration = Duration::from_millis(250);
+/// So often in a row a lost connection is opened again; a step that gets on begins a new count.
+const RECONNECTS: usize = 3;
 /// A step may mend something, wait, and find the next thing to mend; but not for ever.
 const ROUNDS: usize = 4;
 
@@ -54,6 +58,8 @@ pub async fn converge(
         emitter,
         answers: Answers::default(),
         dirty: false,
+        locked: false,
+        reconnects: 0,
         result: HostResult::default(),
     };
     emitter.emit(Kind::HostStarted {
@@ -63,22 +69,6 @@ pub async fn converge(
     run.finish(failed);
     run.result.round_trips = host.round_trips();
     (run.result, run.answers)
-}
-
-/// The result of a host that was never reached.
-pub fn failure(error: &HostError) -> HostResult {
-    failed(vec![host_problem(error)])
-}
-
-/// The result of a host on which these problems ended the work.
-pub fn failed(problems: Vec<Problem>) -> HostResult {
-    HostResult {
-        failed: true,
-        msg: summary(&problems),
-        exit: worst(&problems).code(),
-        errors: problems,
-        ..HostResult::default()
-    }
 }
 
 /// The result of a host that was not reached before the run was asked to stop.
@@ -91,90 +81,36 @@ pub fn interrupted() -> HostResult {
     }
 }
 
-/// A host error as a problem for people.
-pub fn host_problem(error: &HostError) -> Problem {
-    let mut problem = Problem::new("host", error.exit(), error.to_string());
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        problem = problem.because(cause.to_string());
-        source = cause.source();
-    }
-    match error {
-        HostError::HostKey { hints, .. } | HostError::Privilege { hints, .. } => {
-            problem.hints.extend(hints.iter().cloned())
-        }
-        HostError::NoTerminal { login } => problem.hints.push(format!(
-            "a terminal did not help; on the host, in visudo: Defaults:{login} !requiretty"
-        )),
-        HostError::Authentication {
-            tried: details,
-            hints,
-            ..
-        }
-        | HostError::Config {
-            problems: details,
-            hints,
-            ..
-        } => {
-            problem.causes.extend(details.iter().cloned());
-            problem.hints.extend(hints.iter().cloned());
-        }
-        HostError::Lost { tail, .. } | HostError::Failed { tail, .. } => {
-            let lines: Vec<&str> = tail.lines().filter(|l| !l.trim().is_empty()).collect();
-            problem.causes.extend(
-                lines[lines.len().saturating_sub(5)..]
-                    .iter()
-                    .map(|l| (*l).to_owned()),
-            );
-        }
-        HostError::Locked { .. } => problem.hints.push(
-            "wait until it has ended, then run again; a run that died frees the lock within 35 s"
-                .into(),
-        ),
-        _ => {}
-    }
-    if let HostError::Lost { .. } = error {
-        problem
-            .hints
-            .push("run the same command again: it goes on where this run ended".into());
-    }
-    problem
-}
-
 /// Why the run of a host ended early.
 enum Stop {
     Problems(Vec<Problem>),
+    Lost(HostError),
     Cancelled,
+}
+
+impl From<HostError> for Stop {
+    fn from(error: HostError) -> Self {
+        match error {
+            HostError::Lost { .. } => Stop::Lost(error),
+            other => Stop::Problems(vec![host_problem(&other)]),
+        }
+    }
 }
 
 impl From<StepError> for Stop {
     fn from(error: StepError) -> Self {
-        Stop::Problems(vec![step_problem(&error)])
+        match error {
+            StepError::Host(e) => e.into(),
+            other => Stop::Problems(vec![step_problem(&other)]),
+        }
     }
 }
 
 impl From<GatherError> for Stop {
     fn from(error: GatherError) -> Self {
         match error {
-            GatherError::Host(e) => Stop::Problems(vec![host_problem(&e)]),
+            GatherError::Host(e) => e.into(),
             GatherError::Answer(e) => StepError::Answer(e).into(),
-        }
-    }
-}
-
-/// A step's error as a problem for people.
-pub fn step_problem(error: &StepError) -> Problem {
-    match error {
-        StepError::Problem(p) => p.clone(),
-        StepError::Host(e) => host_problem(e),
-        StepError::Answer(e @ AnswerError::Unreadable { .. }) => {
-            Problem::new("answer", Exit::Remote, e.to_string())
-        }
-        StepError::Answer(e @ AnswerError::NotAsked(_)) => {
-            Problem::new("answer", Exit::Unforeseen, e.to_string())
-        }
-        StepError::Malformed { source, .. } => {
-            Problem::new("answer", Exit::Remote, error.to_string()).because(source.to_string())
         }
     }
 }
@@ -187,18 +123,23 @@ struct HostRun<'a> {
     answers: Answers,
     /// What was answered at first may no longer be true, or is no longer there: each step asks again.
     dirty: bool,
+    /// This connection holds the run's lock, if one is wanted.
+    locked: bool,
+    /// In a row.
+    reconnects: usize,
     result: HostResult,
 }
 
 impl HostRun<'_> {
     async fn all(&mut self) -> Option<Stop> {
-        match self.observe_all().await {
-            Ok(()) => {}
-            Err(stop) => {
+        while let Err(stop) = self.observe_all().await {
+            let first = self.steps.first().map(|s| s.id());
+            if let Err(stop) = self.resume(first, stop).await {
                 self.not_reached(self.steps);
                 return Some(stop);
             }
         }
+        (self.dirty, self.reconnects) = (false, 0);
         let mut stopped = None;
         for (i, step) in self.steps.iter().enumerate() {
             if self.options.cancel.is_cancelled() {
@@ -216,15 +157,15 @@ impl HostRun<'_> {
     /// All questions of all steps in one exchange; then every refusal at once, before the first change.
     async fn observe_all(&mut self) -> Result<(), Stop> {
         let queries: Vec<Query> = self.steps.iter().flat_map(|s| s.questions()).collect();
-        self.answers = gather::ask(self.host, &queries, self.options.holder.as_deref()).await?;
+        self.answers = self.ask(&queries).await?;
         let mut more = Vec::new();
         for step in self.steps {
             // A step that cannot read its answers says so when it is judged.
             more.extend(step.follow_up(&self.answers).unwrap_or_default());
         }
         if !more.is_empty() {
-            self.answers
-                .merge(gather::ask(self.host, &more, None).await?);
+            let more = self.ask(&more).await?;
+            self.answers.merge(more);
         }
         let (mut refusals, mut unreadable) = (Vec::new(), Vec::new());
         for step in self.steps {
@@ -279,7 +220,19 @@ impl HostRun<'_> {
             title: title.clone(),
         });
         let mut done = Done::default();
-        let stop = self.converge_step(step, &mut done).await.err();
+        let deadline = started + self.options.wait;
+        let stop = loop {
+            let Err(stop) = self.converge_step(step, deadline, &mut done).await else {
+                break None;
+            };
+            if let Err(stop) = self.resume(Some(id), stop).await {
+                break Some(stop);
+            }
+        };
+        if stop.is_none() {
+            self.reconnects = 0;
+            done.complete();
+        }
         let outcome = match (&stop, done.outcome) {
             (Some(_), _) => Outcome::Failed,
             (None, outcome) => outcome,
@@ -307,11 +260,53 @@ impl HostRun<'_> {
         stop
     }
 
-    async fn converge_step(&mut self, step: &dyn Step, done: &mut Done) -> Result<(), Stop> {
+    /// After a lost connection: a new one, and everything is asked again before anything is done, because nobody knows
+    /// how far the last command came. Anything else that stopped us stays as it is.
+    async fn resume(&mut self, step: Option<StepId>, stop: Stop) -> Result<(), Stop> {
+        let Stop::Lost(lost) = stop else {
+            return Err(stop);
+        };
+        if self.reconnects == RECONNECTS {
+            return Err(Stop::Lost(lost));
+        }
+        self.reconnects += 1;
+        if let Some(step) = step {
+            let reason = self.emitter.mask(&format!("{lost}; connecting again"));
+            self.emitter.emit(Kind::StepRetry { step, reason });
+        }
+        (self.dirty, self.locked) = (true, false);
+        let reconnected = tokio::select! {
+            reconnected = self.host.reconnect() => reconnected,
+            () = self.options.cancel.cancelled() => return Err(Stop::Cancelled),
+        };
+        reconnected.map_err(|error| {
+            let mut problem = host_problem(&lost);
+            if !error.may_pass() {
+                problem = host_problem(&error).because(lost.to_string());
+            } else if !matches!(error, HostError::Lost { .. }) {
+                problem = problem.because(format!("connecting again: {error}"));
+            }
+            Stop::Problems(vec![problem])
+        })
+    }
+
+    /// Asks, with the lock taken first if this connection has not taken it yet.
+    async fn ask(&mut self, queries: &[Query]) -> Result<Answers, GatherError> {
+        let holder = self.options.holder.as_deref().filter(|_| !self.locked);
+        let answers = gather::ask(self.host, queries, holder).await?;
+        self.locked = true;
+        Ok(answers)
+    }
+
+    async fn converge_step(
+        &mut self,
+        step: &dyn Step,
+        deadline: Instant,
+        done: &mut Done,
+    ) -> Result<(), Stop> {
         if self.dirty {
             self.ask_again(step).await?;
         }
-        let deadline = Instant::now() + self.options.wait;
         let (mut rounds, mut watching) = (0, false);
         let result = loop {
             let judgement = match step.judge(&self.answers) {
@@ -361,7 +356,12 @@ impl HostRun<'_> {
                     if rounds > ROUNDS || done.changes.as_ref() == Some(&changes) {
                         break Err(Stop::Problems(vec![not_converged(step.id(), &changes)]));
                     }
-                    self.apply(step, &changes).await?;
+                    if let Err(stop) = self.apply(step, &changes).await {
+                        if matches!(stop, Stop::Lost(_)) {
+                            done.begun = Some(changes);
+                        }
+                        return Err(stop);
+                    }
                     done.outcome = Outcome::Changed;
                     done.add(changes);
                     self.ask_again(step).await?;
@@ -384,9 +384,7 @@ impl HostRun<'_> {
                 }
             }
         };
-        if watching
-            && !matches!(&result, Err(Stop::Problems(p)) if p.iter().any(|p| p.exit == Exit::Unreachable))
-        {
+        if watching && !matches!(&result, Err(Stop::Lost(_))) {
             self.host.watch(Vec::new()).await.map_err(StepError::Host)?;
         }
         result
@@ -405,20 +403,22 @@ impl HostRun<'_> {
         let applied = step.apply(&ctx, changes).await.map_err(Stop::from);
         // How far it came is not known; "nothing changed" is only true of what was refused before the first change.
         let refused = |p: &Problem| matches!(p.exit, Exit::Refused | Exit::Artifact);
-        if matches!(&applied, Err(Stop::Problems(all)) if !all.iter().all(refused)) {
-            self.result.changed = true;
-        }
+        self.result.changed |= match &applied {
+            Err(Stop::Problems(all)) => !all.iter().all(refused),
+            Err(Stop::Lost(_)) => true,
+            _ => false,
+        };
         applied
     }
 
     /// Fresh answers to this step's questions only: an older answer to a follow-up that is not asked any more must not
     /// be judged.
     async fn ask_again(&mut self, step: &dyn Step) -> Result<(), Stop> {
-        let mut fresh = gather::ask(self.host, &step.questions(), None).await?;
+        let mut fresh = self.ask(&step.questions()).await?;
         // A step that cannot read its answers says so when it is judged.
         let more = step.follow_up(&fresh).unwrap_or_default();
         if !more.is_empty() {
-            fresh.merge(gather::ask(self.host, &more, None).await?);
+            fresh.merge(self.ask(&more).await?);
         }
         self.answers = fresh;
         // The other steps' answers are gone, even if nothing was applied (as after a wait).
@@ -501,6 +501,10 @@ impl HostRun<'_> {
 
     fn finish(&mut self, stop: Option<Stop>) {
         let result = &mut self.result;
+        let stop = stop.map(|stop| match stop {
+            Stop::Lost(error) => Stop::Problems(vec![host_problem(&error)]),
+            other => other,
+        });
         match stop {
             Some(Stop::Problems(mut problems)) => {
                 for p in &mut problems {
@@ -512,7 +516,7 @@ impl HostRun<'_> {
                 result.msg = summary(&problems);
                 result.errors = problems;
             }
-            Some(Stop::Cancelled) => {
+            Some(Stop::Cancelled | Stop::Lost(_)) => {
                 result.failed = true;
                 result.exit = Exit::Interrupted.code();
                 result.msg = INTERRUPTED.into();
@@ -539,9 +543,23 @@ struct Done {
     outcome: Outcome,
     changes: Option<Changes>,
     reason: Option<String>,
+    /// Changes whose applying was cut off by a lost connection.
+    begun: Option<Changes>,
 }
 
 impl Done {
+    /// The step is in sync: what was begun and cut off is done too, by us.
+    fn complete(&mut self) {
+        let Some(mut begun) = self.begun.take() else {
+            return;
+        };
+        let known = self.changes.iter().flat_map(|c| &c.items);
+        let known: Vec<_> = known.cloned().collect();
+        begun.items.retain(|item| !known.contains(item));
+        self.outcome = Outcome::Changed;
+        self.add(begun);
+    }
+
     fn add(&mut self, more: Changes) {
         match &mut self.changes {
             Some(all) => {
@@ -551,32 +569,6 @@ impl Done {
             None => self.changes = Some(more),
         }
     }
-}
-
-fn summary(problems: &[Problem]) -> String {
-    match problems {
-        [] => "failed".into(),
-        [only] => only.what.clone(),
-        [first, rest @ ..] => format!("{} (and {} more)", first.what, rest.len()),
-    }
-}
-
-fn not_converged(step: StepId, changes: &Changes) -> Problem {
-    let mut problem = Problem::new(
-        step.0,
-        Exit::NotConverged,
-        format!("{step} was applied and is still different"),
-    );
-    for c in &changes.items {
-        let show = |v: &Option<String>| v.clone().unwrap_or_else(|| "absent".into());
-        problem = problem.because(format!(
-            "{}: {} instead of {}",
-            c.what,
-            show(&c.before),
-            show(&c.after)
-        ));
-    }
-    problem.hint("somebody or something else may be changing it at the same time; run `monopg plan` to see whether it stays")
 }
 
 fn diff_entry(step: StepId, changes: &Changes) -> DiffEntry {

@@ -23,8 +23,17 @@ pub(super) struct ScriptedHost {
     pub(super) cancel_when_waiting: Option<CancellationToken>,
     /// Another run holds the lock.
     pub(super) locked: bool,
-    /// The connection ends at the command with this label.
-    pub(super) lost_at: Option<&'static str>,
+    /// The connection ends at these commands, one after the other, each time before or after the command is carried out.
+    pub(super) lost_at: Mutex<Vec<(&'static str, When)>>,
+    /// What opening it again comes to, one a time; nothing more = it stays lost.
+    pub(super) back: Mutex<Vec<Result<(), HostError>>>,
+}
+
+/// How far a command came whose connection was lost.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum When {
+    Before,
+    After,
 }
 
 impl ScriptedHost {
@@ -39,7 +48,8 @@ impl ScriptedHost {
             wakes: Mutex::default(),
             cancel_when_waiting: None,
             locked: false,
-            lost_at: None,
+            lost_at: Mutex::default(),
+            back: Mutex::default(),
         }
     }
 
@@ -64,12 +74,18 @@ impl Host for ScriptedHost {
 
     async fn run(&self, command: Command) -> Result<Output, HostError> {
         self.note(&command.label);
-        if self.lost_at == Some(command.label.as_str()) {
-            return Err(HostError::Lost {
-                host: "node".into(),
-                during: command.label,
-                tail: String::new(),
-            });
+        let lost = {
+            let mut lost = self.lost_at.lock().unwrap();
+            let now = lost.first().is_some_and(|(at, _)| *at == command.label);
+            now.then(|| lost.remove(0).1)
+        };
+        let error = HostError::Lost {
+            host: "node".into(),
+            during: command.label,
+            tail: String::new(),
+        };
+        if lost == Some(When::Before) {
+            return Err(error);
         }
         let out = tokio::process::Command::new("/bin/sh")
             .env("LC_ALL", "C")
@@ -79,6 +95,9 @@ impl Host for ScriptedHost {
             .output()
             .await
             .unwrap();
+        if lost.is_some() {
+            return Err(error);
+        }
         Ok(Output {
             status: out.status.code().unwrap_or(-1),
             stdout: out.stdout,
@@ -132,6 +151,18 @@ impl Host for ScriptedHost {
 
     fn round_trips(&self) -> u64 {
         self.done().len() as u64
+    }
+
+    async fn reconnect(&self) -> Result<(), HostError> {
+        self.note("reconnect");
+        let mut back = self.back.lock().unwrap();
+        if back.is_empty() {
+            return Err(HostError::Unreachable {
+                address: "node:22".into(),
+                source: std::io::ErrorKind::ConnectionRefused.into(),
+            });
+        }
+        back.remove(0)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use insta::assert_snapshot;
 
-use self::doubles::{ScriptedHost, ScriptedStep};
+use self::doubles::{ScriptedHost, ScriptedStep, When};
 use super::*;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{Event, Sink};
@@ -593,14 +593,89 @@ async fn a_held_lock_ends_the_host() {
 #[tokio::test]
 async fn a_lost_connection() {
     let mut run = Run::new(&[("a", "wrong"), ("b", "ok")], &[]);
-    run.host.lost_at = Some("apply a");
+    run.host.lost_at = Mutex::new(vec![("apply a", When::Before)]);
     let came = run.go().await;
-    assert_snapshot!(errors(&came), @r#"
+    assert_snapshot!(errors(&came), @r"
     exit 20: the connection to node was lost during: apply a
     20 host: the connection to node was lost during: apply a
+      caused by: connecting again: node:22 cannot be reached
       hint: run the same command again: it goes on where this run ended
-    "#);
+    ");
     assert_eq!(outcomes(&came), [Outcome::Failed, Outcome::NotReached]);
+    assert!(came.result.changed);
+}
+
+#[tokio::test]
+async fn after_a_lost_connection_the_lock_is_taken_and_everything_asked_again() {
+    for when in [When::Before, When::After] {
+        let mut run = Run::new(&[("a", "wrong"), ("b", "wrong")], &[]);
+        run.options.holder = Some("me".into());
+        run.host.lost_at = Mutex::new(vec![("observe the host", When::After), ("apply b", when)]);
+        run.host.back = Mutex::new(vec![Ok(()), Ok(())]);
+        let came = run.go().await;
+        assert_eq!(errors(&came), "exit 0: changed a, b");
+        assert_eq!(outcomes(&came), [Outcome::Changed, Outcome::Changed]);
+        assert!(came.result.diff.iter().all(|d| d.before.contains("wrong")));
+        let done = came.done.join("\n");
+        match when {
+            When::Before => assert_snapshot!(done, @r"
+            lock for me
+            observe the host
+            reconnect
+            lock for me
+            observe the host
+            apply a
+            observe the host
+            observe the host
+            apply b
+            reconnect
+            lock for me
+            observe the host
+            apply b
+            observe the host
+            "),
+            When::After => assert_snapshot!(done, @r"
+            lock for me
+            observe the host
+            reconnect
+            lock for me
+            observe the host
+            apply a
+            observe the host
+            observe the host
+            apply b
+            reconnect
+            lock for me
+            observe the host
+            "),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_again_and_again_ends_the_run() {
+    let mut run = Run::new(&[("a", "wrong")], &[]);
+    run.host.lost_at = Mutex::new(vec![("apply a", When::Before); 9]);
+    run.host.back = Mutex::new((0..9).map(|_| Ok(())).collect());
+    let came = run.go().await;
+    assert_eq!(came.result.exit, Exit::Unreachable.code());
+    assert_eq!(came.done.iter().filter(|d| *d == "reconnect").count(), 3);
+}
+
+#[tokio::test]
+async fn another_host_key_on_the_way_back_is_the_error() {
+    let mut run = Run::new(&[("a", "wrong")], &[]);
+    run.host.lost_at = Mutex::new(vec![("apply a", When::Before)]);
+    run.host.back = Mutex::new(vec![Err(HostError::HostKey {
+        what: "the host key changed".into(),
+        hints: vec!["look why".into()],
+    })]);
+    assert_snapshot!(errors(&run.go().await), @r"
+    exit 21: the host key changed
+    21 host: the host key changed
+      caused by: the connection to node was lost during: apply a
+      hint: look why
+    ");
 }
 
 #[tokio::test]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -35,10 +34,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// What a login without root's rights should do.
 pub const NOT_ROOT: &str =
     "log in as root, or leave ansible_become unset (or true) so that sudo is used";
-/// Uploads go in pieces: each is a sign of life, and may be compressed by itself.
-const PIECE: usize = 2 << 20;
-/// So many pieces may be under way.
-const WINDOW: usize = 4;
+/// A far side that answers keepalives is never silent for so long: a command that took too long on one that is, is a
+/// lost connection.
+const SILENCE: Duration = Duration::from_secs(12);
 
 /// An open channel to a host.
 pub struct Channel {
@@ -74,10 +72,17 @@ struct Pending {
 }
 
 /// A request that has been sent and not yet been waited for.
-struct Sent {
+pub(super) struct Sent {
     label: String,
     limit: Duration,
     answer: oneshot::Receiver<Output>,
+}
+
+impl Sent {
+    /// What was asked, for people.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
 }
 
 /// 24 random hexadecimal digits: marks the helper's own lines, names temporary files.
@@ -157,12 +162,15 @@ impl Channel {
         op: &str,
         label: &str,
         script: &[u8],
-        data: Option<&Secret>,
+        data: &[u8],
         limit: Duration,
     ) -> Result<Sent, HostError> {
         let (done, answer) = oneshot::channel();
-        let data = data.map(Secret::expose).unwrap_or_default();
-        let mut writer = self.writer.lock().await;
+        // A far side that takes nothing must not hold us for ever.
+        let deadline = tokio::time::Instant::now() + limit + GRACE;
+        let Ok(mut writer) = tokio::time::timeout_at(deadline, self.writer.lock()).await else {
+            return Err(self.overdue(label, limit).await);
+        };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         if !self.shared.expect(id, done) {
             return Err(self.lost(label).await);
@@ -181,42 +189,57 @@ impl Channel {
             writer.write_all(&request).await?;
             writer.write_all(data).await?;
             writer.flush().await
-        }
-        .await;
+        };
+        let written = tokio::time::timeout_at(deadline, written).await;
         drop(writer);
         match written {
-            Ok(()) => Ok(Sent {
+            Ok(Ok(())) => Ok(Sent {
                 label: label.to_owned(),
                 limit,
                 answer,
             }),
-            Err(_) => Err(self.lost(label).await),
+            Ok(Err(_)) => Err(self.lost(label).await),
+            Err(_) => Err(self.overdue(label, limit).await),
         }
     }
 
-    async fn wait(&self, sent: Sent) -> Result<Output, HostError> {
+    pub(super) async fn wait(&self, sent: Sent) -> Result<Output, HostError> {
         if self.shared.sent_since_wait.swap(false, Ordering::Relaxed) {
             self.round_trips.count();
         }
         match tokio::time::timeout(sent.limit + GRACE, sent.answer).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(_)) => Err(self.lost(&sent.label).await),
-            Err(_) => {
-                self.shared.close();
-                Err(HostError::Timeout {
-                    what: sent.label,
-                    seconds: sent.limit.as_secs(),
-                })
+            Err(_) => Err(self.overdue(&sent.label, sent.limit).await),
+        }
+    }
+
+    /// A command took too long, or nobody is there any more; either way this channel is done.
+    async fn overdue(&self, label: &str, limit: Duration) -> HostError {
+        self.shared.close();
+        match self.round_trips.silence() {
+            Some(silence) if silence > SILENCE => {
+                let mut error = self.lost(label).await;
+                if let HostError::Lost { tail, .. } = &mut error {
+                    *tail = format!("nothing was heard for {} s", silence.as_secs());
+                }
+                error
             }
+            _ => HostError::Timeout {
+                what: label.to_owned(),
+                seconds: limit.as_secs(),
+            },
         }
     }
 
     async fn lost(&self, during: &str) -> HostError {
         // The layers below know better why: sudo's refusal, a broken connection.
-        if let Some(reason) = self.shared.ending.reason().await {
-            return reason;
-        }
-        let tail = clean(&self.shared.state().tail);
+        let tail = match self.shared.ending.reason().await {
+            // What was under way is worth more than how the protocol broke.
+            Some(HostError::Protocol { source, .. }) => source.to_string(),
+            Some(reason) => return reason,
+            None => clean(&self.shared.state().tail),
+        };
         HostError::Lost {
             host: self.name.clone(),
             during: during.to_owned(),
@@ -224,16 +247,30 @@ impl Channel {
         }
     }
 
-    async fn start(&self, command: &Command) -> Result<Sent, HostError> {
+    pub(super) async fn start(&self, command: &Command) -> Result<Sent, HostError> {
         let script = script_of(command);
+        let data = command.stdin.as_ref().map(Secret::expose);
         self.send(
             "run",
             &command.label,
             script.as_bytes(),
-            command.stdin.as_ref(),
+            data.unwrap_or_default(),
             command.limit,
         )
         .await
+    }
+
+    /// Adds data to a file; it may be cut short anywhere.
+    pub(super) async fn feed(
+        &self,
+        label: &str,
+        path: &str,
+        data: &[u8],
+        gzipped: bool,
+        limit: Duration,
+    ) -> Result<Sent, HostError> {
+        let op = if gzipped { "zfeed" } else { "feed" };
+        self.send(op, label, path.as_bytes(), data, limit).await
     }
 }
 
@@ -289,6 +326,15 @@ impl Shared {
         self.wake.notify_waiters();
     }
 
+    /// Takes an answer's output; false if that is not waited for.
+    fn answered(&self, id: u64, payload: Vec<u8>) -> bool {
+        let waits = matches!(self.state().pending.get(&id), Some(p) if p.stdout.is_none());
+        if waits {
+            self.update(id, |p| p.stdout = Some(payload));
+        }
+        waits
+    }
+
     fn update(&self, id: u64, change: impl FnOnce(&mut Pending)) {
         let mut state = self.state();
         let Some(pending) = state.pending.get_mut(&id) else {
@@ -332,7 +378,12 @@ async fn read_answers(stdout: Box<dyn AsyncRead + Send + Unpin>, shared: Arc<Sha
         let Some((id, payload)) = split_answer(&line) else {
             break;
         };
-        shared.update(id, |p| p.stdout = Some(payload));
+        if !shared.answered(id, payload) {
+            // Nobody asked for this: whatever speaks there is not our helper.
+            break;
+        }
+        // A far side that never stops must not keep the other hosts waiting.
+        tokio::task::consume_budget().await;
     }
     shared.close();
 }
@@ -353,6 +404,7 @@ async fn read_errors(
     shared: Arc<Shared>,
 ) {
     let (wake, end) = (format!("@W{nonce}"), format!("@E{nonce} "));
+    let unsafe_folder = format!("@U{nonce}");
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
     loop {
@@ -365,10 +417,18 @@ async fn read_errors(
             Ok(n) if n > 0 => {}
             _ => return,
         }
+        tokio::task::consume_budget().await;
         let text = line.trim_ascii_end();
         if text == wake.as_bytes() {
             shared.woken.store(true, Ordering::Release);
             shared.wake.notify_waiters();
+        } else if text == unsafe_folder.as_bytes() {
+            shared.ending.set(HostError::Privilege {
+                what:
+                    "/run/monopg on the host is not a folder of root's alone (mode 0700, no link)"
+                        .into(),
+                hints: vec!["look what is there and who made it, remove it, then run again".into()],
+            });
         } else if let Some((id, status)) = text.strip_prefix(end.as_bytes()).and_then(split_end) {
             shared.update(id, |p| p.status = Some(status));
         } else if !text.is_empty() {
@@ -433,7 +493,7 @@ impl Host for Channel {
                 "lock",
                 "take the lock",
                 holder.as_bytes(),
-                None,
+                b"",
                 Duration::from_secs(40),
             )
             .await?;
@@ -444,7 +504,7 @@ impl Host for Channel {
             0 => self.wait(first).await,
             1 => Err(HostError::Locked {
                 host: self.name.clone(),
-                holder: locked.text().trim().to_owned(),
+                holder: clean(&locked.stdout).trim().to_owned(),
             }),
             _ => Err(HostError::Privilege {
                 what: format!(
@@ -461,77 +521,13 @@ impl Host for Channel {
         upload: Upload<'_>,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(), HostError> {
-        let label = format!("upload {}", upload.path);
-        let digest: String = Sha256::digest(upload.content)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        let (folder, file) = upload.path.rsplit_once('/').unwrap_or(("", upload.path));
-        let temp = format!("{folder}/.monopg-upload.{}", nonce()?);
-        let mut window = std::collections::VecDeque::new();
-        // Only one run holds the lock, so whatever bears our name there was left by one that died.
-        let open = Command::new(&label, OPEN).arg(folder).arg(&temp);
-        window.push_back(self.start(&open).await?);
-        let mut sent_bytes = 0;
-        for piece in upload.content.chunks(PIECE) {
-            let packed = gzip(piece);
-            let smaller = packed.len() < piece.len() / 10 * 9;
-            let script = if smaller {
-                "gzip -dc >>\"$1\""
-            } else {
-                "cat >>\"$1\""
-            };
-            let data = Secret::new(if smaller { packed } else { piece.to_vec() });
-            let command = Command::new(&label, script)
-                .arg(&temp)
-                .stdin(data)
-                .limit(Duration::from_secs(120));
-            window.push_back(self.start(&command).await?);
-            sent_bytes += piece.len() as u64;
-            if window.len() > WINDOW
-                && let Some(sent) = window.pop_front()
-            {
-                self.succeed(sent).await?;
-            }
-            progress(sent_bytes);
-        }
-        let close = Command::new(&label, CLOSE)
-            .arg(&temp)
-            .arg(format!("{folder}/{file}"))
-            .arg(folder)
-            .arg(&digest)
-            .arg(format!("{:04o}", upload.mode))
-            .limit(Duration::from_secs(120));
-        let close = self.start(&close).await?;
-        for sent in window {
-            self.succeed(sent).await?;
-        }
-        let out = self.wait(close).await?;
-        match out.status {
-            0 => Ok(()),
-            9 => Err(HostError::Corrupt {
-                path: upload.path.to_owned(),
-                got: out.text(),
-                want: digest,
-            }),
-            status => Err(HostError::Failed {
-                what: label,
-                status,
-                tail: out.stderr,
-            }),
-        }
+        super::upload::upload(self, upload, progress).await
     }
 
     async fn watch(&self, watchers: Vec<String>) -> Result<(), HostError> {
         let mut sent = vec![
-            self.send(
-                "unwatch",
-                "stop watching",
-                b"",
-                None,
-                Duration::from_secs(5),
-            )
-            .await?,
+            self.send("unwatch", "stop watching", b"", b"", Duration::from_secs(5))
+                .await?,
         ];
         for watcher in &watchers {
             sent.push(
@@ -539,7 +535,7 @@ impl Host for Channel {
                     "watch",
                     "watch",
                     watcher.as_bytes(),
-                    None,
+                    b"",
                     Duration::from_secs(5),
                 )
                 .await?,
@@ -568,45 +564,4 @@ impl Host for Channel {
     fn round_trips(&self) -> u64 {
         self.round_trips.get()
     }
-}
-
-impl Channel {
-    async fn succeed(&self, sent: Sent) -> Result<(), HostError> {
-        let what = sent.label.clone();
-        let out = self.wait(sent).await?;
-        if out.ok() {
-            Ok(())
-        } else {
-            Err(HostError::Failed {
-                what,
-                status: out.status,
-                tail: out.stderr,
-            })
-        }
-    }
-}
-
-const OPEN: &str = r#"
-set -e
-(umask 022; mkdir -p -- "$1")
-rm -f -- "$1"/.monopg-upload.*
-set -C
-: >"$2"
-"#;
-
-// The order matters after a power cut: content on the disk, then the name, then the folder.
-const CLOSE: &str = r#"
-got=$(sha256sum <"$1") && got=${got%% *} || exit 1
-if [ "$got" != "$4" ]; then rm -f -- "$1"; printf %s "$got"; exit 9; fi
-chmod "$5" "$1" && sync "$1" && mv -f -T -- "$1" "$2" && sync "$3" || { r=$?; rm -f -- "$1"; exit "$r"; }
-"#;
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    use std::io::Write as _;
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    // Writing into a vector cannot fail; an empty result only means that the piece goes uncompressed.
-    if encoder.write_all(bytes).is_err() {
-        return bytes.to_vec();
-    }
-    encoder.finish().unwrap_or_else(|_| bytes.to_vec())
 }

@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod known_hosts;
+pub mod lasting;
 pub mod local;
 pub mod marker;
 pub mod open;
@@ -17,6 +18,7 @@ pub mod ssh_config;
 pub mod sudo;
 pub mod terminal;
 pub mod transport;
+mod upload;
 
 use std::time::Duration;
 
@@ -277,6 +279,18 @@ impl HostError {
         }
         self
     }
+
+    /// True if the way to the host broke, or was not there: another try may go well. A refused host key or login is
+    /// never tried again, as that could lock an account, or hide an attack.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            HostError::Unreachable { .. }
+                | HostError::ConnectTimeout { .. }
+                | HostError::Protocol { .. }
+                | HostError::Lost { .. }
+        )
+    }
 }
 
 /// A host with an open, privileged channel.
@@ -300,4 +314,13 @@ pub trait Host: Send + Sync {
     async fn woken(&self, at_most: Duration) -> Result<bool, HostError>;
     /// How often the client had to wait for the far side before it could send on, after authentication.
     fn round_trips(&self) -> u64;
+    /// Gets a channel anew after [`HostError::Lost`], within about a minute. Lock and watchers are gone with the old
+    /// one; whether its last command was carried out is not known. The error says why there is none.
+    async fn reconnect(&self) -> Result<(), HostError> {
+        Err(HostError::Lost {
+            host: self.name().to_owned(),
+            during: "reconnecting".into(),
+            tail: String::new(),
+        })
+    }
 }

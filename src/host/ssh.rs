@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use self::auth::Denied;
 use self::hostkey::{Reason, Stop, Trust};
 use self::identity::Unlock;
-pub use self::options::{Options, Strict, local_user};
+pub use self::options::{Options, Strict, keepalive, local_user};
 use self::proxy::Running;
 use self::route::Route;
 use self::stream::{Impatient, Prompt, Stream};
@@ -47,6 +47,10 @@ use super::transport::RoundTrips;
 use crate::secrets::Secret;
 use crate::settings::spec::Connection;
 
+/// How often a handshake is begun that breaks off: a busy sshd drops connections at random (`MaxStartups`).
+const HANDSHAKES: u32 = 3;
+/// Before the next one; doubled each time.
+const PAUSE: Duration = Duration::from_millis(400);
 /// Packets between russh's loop and our pump; the pump's own buffers come on top.
 const CHANNEL_PACKETS: usize = 8;
 
@@ -100,7 +104,7 @@ type Way = Vec<Box<dyn Any + Send + Sync>>;
 
 /// Connects, checks the host key, logs in: at each jump host on the way and at the host, each within the connection's
 /// time-out. Only the first TCP connection is tried again (`ConnectionAttempts`), each time with a time-out of its
-/// own. The person may be asked about host keys and for passphrases; the clock stands still meanwhile. `name` is the
+/// own, and a handshake over it that breaks off. The person may be asked about host keys and for passphrases; the clock stands still meanwhile. `name` is the
 /// inventory name, for logs.
 pub async fn connect_asking(
     name: &str,
@@ -214,7 +218,7 @@ async fn directly(
         let stream = credentials.within(begin, options, Prompt::connect(options));
         match stream.await {
             Ok(stream) => {
-                let session = establish(credentials, options, Box::new(stream));
+                let session = establish_again(credentials, options, stream);
                 return credentials.within(begin, options, session).await;
             }
             Err(error) if attempt >= options.attempts => return Err(error),
@@ -262,21 +266,113 @@ async fn establish(
     options: &Arc<Options>,
     stream: Box<dyn Stream>,
 ) -> Result<Session, HostError> {
+    match greet(credentials, options, stream).await {
+        Ok(greeted) => log_in(greeted, credentials, options).await,
+        Err(Stop::HostKey(error)) => Err(error),
+        Err(Stop::Ssh(error)) => Err(protocol(&options.address(), error)),
+    }
+}
+
+/// As [`establish`], by TCP: a connection that breaks before the host has shown its key is made again. Nothing is after
+/// a refused key or login.
+async fn establish_again(
+    credentials: &Credentials<'_>,
+    options: &Arc<Options>,
+    first: Prompt,
+) -> Result<Session, HostError> {
     let address = options.address();
+    let (mut stream, mut attempt, mut pause) = (first, 1, PAUSE);
+    loop {
+        match greet(credentials, options, Box::new(stream)).await {
+            Ok(greeted) => return log_in(greeted, credentials, options).await,
+            Err(Stop::HostKey(error)) => return Err(error),
+            Err(Stop::Ssh(error)) if attempt < HANDSHAKES && broke_off(&error) => {
+                tracing::debug!(%address, %error, "the handshake broke off, trying again");
+            }
+            Err(Stop::Ssh(error)) => return Err(protocol(&address, error)),
+        }
+        tokio::time::sleep(pause).await;
+        (attempt, pause) = (attempt + 1, pause * 2);
+        stream = Prompt::connect(options).await?;
+    }
+}
+
+/// A connection whose host key is trusted.
+struct Greeted {
+    handle: Handle<Trust>,
+    reason: Reason,
+    traffic: RoundTrips,
+}
+
+async fn greet(
+    credentials: &Credentials<'_>,
+    options: &Arc<Options>,
+    stream: Box<dyn Stream>,
+) -> Result<Greeted, Stop> {
     let reason = Reason::default();
+    let traffic = RoundTrips::default();
     let trust = Trust::new(
         Arc::clone(options),
         credentials.pin.clone(),
         reason.clone(),
         credentials.unlock.asker.clone(),
     );
+    let config = config(options, &trust).map_err(Stop::HostKey)?;
+    let stream = Impatient::new(stream, traffic.clone());
+    let handle = russh::client::connect_stream(config, stream, trust).await?;
+    Ok(Greeted {
+        handle,
+        reason,
+        traffic,
+    })
+}
+
+async fn log_in(
+    greeted: Greeted,
+    credentials: &Credentials<'_>,
+    options: &Options,
+) -> Result<Session, HostError> {
+    let address = options.address();
+    let Greeted {
+        mut handle,
+        reason,
+        traffic,
+    } = greeted;
+    let (password, unlock) = (credentials.password, &credentials.unlock);
+    match auth::login(&mut handle, options, password, unlock, &reason).await {
+        Ok(()) => Ok(Session {
+            handle,
+            way: Way::new(),
+            address,
+            user: options.user.clone(),
+            reason,
+            round_trips: traffic,
+        }),
+        Err(Denied::Refused(tried, hints)) => Err(HostError::Authentication {
+            user: options.user.clone(),
+            address,
+            tried,
+            hints,
+        }),
+        Err(Denied::Because(error)) => Err(error),
+        Err(Denied::Broken(error)) => Err(protocol(&address, error)),
+    }
+}
+
+/// The other side hung up, which says nothing about us.
+fn broke_off(error: &russh::Error) -> bool {
+    use russh::Error::{Disconnect, HUP, IO};
+    matches!(error, Disconnect | HUP | IO(_))
+}
+
+fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {
     let algorithms = trust.algorithms();
     if algorithms.is_empty() {
         return Err(HostError::Unsupported(
             "HostKeyAlgorithms leaves no algorithm that monopg speaks".into(),
         ));
     }
-    let config = Arc::new(Config {
+    Ok(Arc::new(Config {
         preferred: Preferred {
             key: Cow::Owned(algorithms),
             host_key_certificates: Cow::Owned(trust.certificates()),
@@ -288,35 +384,7 @@ async fn establish(
         channel_buffer_size: CHANNEL_PACKETS,
         nodelay: true,
         ..Config::default()
-    });
-    let mut handle = russh::client::connect_stream(config, Impatient::new(stream), trust)
-        .await
-        .map_err(|stop| match stop {
-            Stop::HostKey(error) => error,
-            Stop::Ssh(error) => protocol(&address, error),
-        })?;
-    let (password, unlock) = (credentials.password, &credentials.unlock);
-    match auth::login(&mut handle, options, password, unlock, &reason).await {
-        Ok(()) => {}
-        Err(Denied::Refused(tried, hints)) => {
-            return Err(HostError::Authentication {
-                user: options.user.clone(),
-                address,
-                tried,
-                hints,
-            });
-        }
-        Err(Denied::Because(error)) => return Err(error),
-        Err(Denied::Broken(error)) => return Err(protocol(&address, error)),
-    }
-    Ok(Session {
-        handle,
-        way: Way::new(),
-        address,
-        user: options.user.clone(),
-        reason,
-        round_trips: RoundTrips::default(),
-    })
+    }))
 }
 
 fn protocol(address: &str, error: russh::Error) -> HostError {

@@ -53,6 +53,8 @@ struct Parts {
 /// Puts lines together that a wake-up has torn.
 struct Lines {
     wake: Vec<u8>,
+    /// The helper refuses to start.
+    refusal: Vec<u8>,
     /// A line that a wake-up may have cut short.
     held: Option<Vec<u8>>,
     /// A wake-up came right behind the held line.
@@ -63,6 +65,7 @@ impl Lines {
     fn new(nonce: &str) -> Self {
         Lines {
             wake: format!("@W{nonce}").into_bytes(),
+            refusal: format!("@U{nonce}").into_bytes(),
             held: None,
             torn: false,
         }
@@ -74,6 +77,11 @@ impl Lines {
         if line == self.wake {
             self.torn = true;
             parts.stderr = [b"\n", &self.wake[..], b"\n"].concat();
+            return Some(parts);
+        }
+        if line == self.refusal {
+            // Said before there is an answer that it could follow.
+            parts.stderr = [&self.refusal[..], b"\n"].concat();
             return Some(parts);
         }
         let whole = match self.held.take() {
@@ -138,6 +146,11 @@ mod tests {
             let twice = format!("{head}\n@Wab\n\n@Wab\n{tail}");
             assert_eq!(both(&twice).1.matches("@Wab").count(), 2);
         }
+    }
+
+    #[test]
+    fn a_refusal_comes_without_an_answer() {
+        assert_eq!(both("@Uab\n"), (String::new(), "@Uab\n".into()));
     }
 
     #[test]

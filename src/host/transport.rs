@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -58,18 +59,41 @@ impl Ending {
     }
 }
 
-/// A counter that the layers of one connection share.
+/// What the layers of one connection see of the traffic and share: a counter, and the last sign of life.
 #[derive(Debug, Clone, Default)]
-pub struct RoundTrips(Arc<AtomicU64>);
+pub struct RoundTrips(Arc<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    waits: AtomicU64,
+    heard: std::sync::Mutex<Option<Instant>>,
+}
 
 impl RoundTrips {
     /// One more wait for the far side.
     pub fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// So far.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.waits.load(Ordering::Relaxed)
+    }
+
+    /// The far side sent something, if only the answer to a keepalive.
+    pub fn heard(&self) {
+        *self.heard_at() = Some(Instant::now());
+    }
+
+    /// How long the far side has been silent; `None` where nobody listens for it (a local process).
+    pub fn silence(&self) -> Option<Duration> {
+        self.heard_at().map(|at| at.elapsed())
+    }
+
+    fn heard_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.0
+            .heard
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -118,7 +118,9 @@ impl StoredFile {
 
     /// Records what was just uploaded: the pin, the file's own digest, and its stat.
     pub async fn record_it(&self, host: &dyn Host, digest: &str) -> Result<(), HostError> {
+        // The old one, or a link that somebody put there, is not written through.
         let script = r#"set -e
+rm -f -- "$2.new"; set -C
 printf '%s\n%s\n%s\n' "$3" "$4" "$(stat -c '%i %s %y %z %a' -- "$1")" >"$2.new"
 sync "$2.new"; mv -f -- "$2.new" "$2"; sync "${2%/*}""#;
         let command = Command::new(format!("record {}", self.path), script)

@@ -23,6 +23,7 @@ mod cases;
 mod check;
 mod database;
 mod inventory;
+mod proxy;
 mod run;
 mod sandbox;
 mod snapshot;

@@ -156,7 +156,7 @@ node_boot() {
         [ -z "$(machine "$1")" ] || return 0
         sleep 0.05
     done
-    tail -5 "$n/supervisor.log" "$n/console.log" >&2
+    tail -n 5 "$n/supervisor.log" "$n/console.log" >&2
     die "node $1 does not start" "see $n/supervisor.log and $n/console.log"
 }
 

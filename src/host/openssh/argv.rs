@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::host::HostError;
+use crate::host::{HostError, ssh};
 use crate::settings::spec::Connection;
 
 /// Letters of ssh(1) that a value follows and that may be given.
@@ -20,10 +20,6 @@ const ALONE: &str = "46CKk";
 const DROPPED: &str = "aAfgMnNqsTtvxXyY";
 /// Options of arguments that would take the one connection away from us.
 const OWN: &[&str] = &["controlmaster", "controlpath", "controlpersist"];
-
-/// As the built-in client: a beat every 10 s, and two of them unanswered are the end.
-const KEEPALIVE: u64 = 10;
-const SILENCE: u64 = 30;
 
 /// Trust and purpose: no file and no argument may change these.
 const ALWAYS: &[&str] = &[
@@ -77,24 +73,17 @@ impl Resolved {
                 .find(|(key, _)| *key == wanted)
                 .map(|(_, value)| value.trim().to_owned())
         };
-        let number = |wanted: &str| value(wanted).and_then(|v| v.parse::<u64>().ok());
+        let number = |wanted: &str| value(wanted).and_then(|v| v.parse::<u32>().ok());
         let strict = match value("stricthostkeychecking").as_deref() {
             // ssh would go on with a changed key.
             Some("false" | "no" | "off" | "accept-new") => "accept-new",
             _ => "yes",
         };
-        let interval = number("serveraliveinterval")
-            .filter(|seconds| *seconds > 0)
-            .map(|seconds| seconds.min(KEEPALIVE));
-        let most = SILENCE / interval.unwrap_or(KEEPALIVE) - 1;
-        // OpenSSH's own count belongs to an interval that somebody set.
-        let count = match interval {
-            Some(_) => number("serveralivecountmax").unwrap_or(3).clamp(1, most),
-            None => most,
-        };
+        let (interval, count) =
+            ssh::keepalive(number("serveraliveinterval"), number("serveralivecountmax"));
         let mut corrections = vec![
             format!("StrictHostKeyChecking={strict}"),
-            format!("ServerAliveInterval={}", interval.unwrap_or(KEEPALIVE)),
+            format!("ServerAliveInterval={}", interval),
             format!("ServerAliveCountMax={count}"),
         ];
         // Older versions do not know these, and then do not print them.
@@ -119,10 +108,7 @@ impl Resolved {
             alias: value("hostkeyalias").filter(|alias| alias != "none"),
             known_hosts: files.split(' ').next().unwrap_or_default().to_owned(),
             asks: value("batchmode").as_deref() == Some("no"),
-            attempts: number("connectionattempts")
-                .and_then(|n| u32::try_from(n).ok())
-                .unwrap_or(1)
-                .max(1),
+            attempts: number("connectionattempts").unwrap_or(1).max(1),
             plain_algorithms: plain.collect::<Vec<_>>().join(","),
             corrections,
         }

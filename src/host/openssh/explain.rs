@@ -143,8 +143,12 @@ pub fn host_key(log: &Log, resolved: &Resolved, pin: Option<&str>) -> HostError 
     }
     if says("key is known for ") || says(" has changed and ") {
         let (port, host, file) = (resolved.port, &resolved.host, &resolved.known_hosts);
+        let unasked = match resolved.asks {
+            true => "",
+            false => ", and nobody can be asked",
+        };
         return HostError::HostKey {
-            what: format!("the host key of {name} is unknown: {key} {fingerprint}"),
+            what: format!("the host key of {name} is unknown{unasked}: {key} {fingerprint}"),
             hints: vec![
                 format!(
                     "compare the fingerprint with the host's own, on its console: {on_console}"

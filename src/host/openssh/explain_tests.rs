@@ -40,7 +40,7 @@ fn an_unknown_key() {
          Host key verification failed.\r\n"
     );
     insta::assert_snapshot!(told(&text, None), @r#"
-    21 the host key of [127.0.0.1]:2299 is unknown: ED25519 SHA256:CGct
+    21 the host key of [127.0.0.1]:2299 is unknown, and nobody can be asked: ED25519 SHA256:CGct
     hint: compare the fingerprint with the host's own, on its console: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
     hint: then: ssh-keyscan -p 2299 127.0.0.1 >> /kh
     hint: or pin it in the inventory: monopg_host_key: SHA256:CGct

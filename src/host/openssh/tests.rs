@@ -87,7 +87,7 @@ async fn ssh_itself_agrees_with_every_correction() {
     let said = String::from_utf8(said.stdout).unwrap();
     for line in [
         "stricthostkeychecking accept-new",
-        "serveraliveinterval 10",
+        "serveraliveinterval 8",
         "serveralivecountmax 2",
         "sessiontype default",
         "updatehostkeys false",

@@ -19,10 +19,10 @@ use crate::host::ssh_config::{
 };
 use crate::settings::spec::Connection;
 
-/// An unanswered keepalive every 10 s; the second one's missing answer ends the connection: 30 s of silence.
-/// The helper on the host gives up after the same time, so no setting can make it longer.
-const KEEPALIVE: u32 = 10;
-const SILENCE: u32 = 30;
+/// A keepalive after 8 s of silence, and again; the second one's missing answer ends the connection: 24 s of silence.
+/// The helper on the host gives up after 30 s, so no setting can make it longer.
+const KEEPALIVE: u32 = 8;
+const SILENCE: u32 = 24;
 
 /// `StrictHostKeyChecking`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,9 +93,9 @@ pub struct Options {
     pub bind_address: Option<String>,
     /// `ConnectionAttempts`, 1 at least.
     pub attempts: u32,
-    /// `ServerAliveInterval`, at most 10 s.
+    /// `ServerAliveInterval`, at most 8 s.
     pub keepalive: Duration,
-    /// `ServerAliveCountMax`, so that 30 s of silence end the connection at the latest.
+    /// `ServerAliveCountMax`, so that 24 s of silence end the connection at the latest.
     pub keepalives: usize,
     /// For people: what was given and has no effect.
     pub warnings: Vec<String>,
@@ -273,8 +273,8 @@ impl Options {
             address_family: config.address_family.map(|s| s.value).unwrap_or_default(),
             bind_address: config.bind_address.map(|s| s.value),
             attempts: config.connection_attempts.map_or(1, |s| s.value),
-            keepalive,
-            keepalives,
+            keepalive: Duration::from_secs(keepalive.into()),
+            keepalives: usize::try_from(keepalives).unwrap_or(1),
             warnings: config.warnings,
             settings: config.settings,
         };
@@ -446,18 +446,15 @@ fn order(preferred: Option<&[String]>) -> Vec<MethodKind> {
     all
 }
 
-/// Interval and count: a setting can only make silence be noticed sooner.
-fn keepalive(interval: Option<u32>, count: Option<u32>) -> (Duration, usize) {
+/// `ServerAliveInterval` in seconds, and `ServerAliveCountMax`, as they are used: a setting can only make silence be
+/// noticed sooner, and none (0) does not switch this off.
+pub fn keepalive(interval: Option<u32>, count: Option<u32>) -> (u32, u32) {
     let (interval, count) = match interval {
-        None => (KEEPALIVE, u32::MAX),
+        None | Some(0) => (KEEPALIVE, u32::MAX),
         // OpenSSH's default of 3.
         Some(seconds) => (seconds.clamp(1, KEEPALIVE), count.unwrap_or(3)),
     };
-    let count = count.clamp(1, SILENCE / interval - 1);
-    (
-        Duration::from_secs(interval.into()),
-        usize::try_from(count).unwrap_or(1),
-    )
+    (interval, count.clamp(1, SILENCE / interval - 1))
 }
 
 /// The machine that monopg runs on.

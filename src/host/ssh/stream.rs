@@ -17,34 +17,38 @@ use tokio::time::Sleep;
 
 use super::options::Options;
 use crate::host::HostError;
+use crate::host::transport::RoundTrips;
 
 /// How long a write may make no progress at all, and sent data stay unacknowledged: SSH's own keepalive does
 /// not run while russh waits for a write.
-const STALL: Duration = Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(25);
 
 /// What SSH is spoken over.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A stream whose writes do not wait for ever.
+/// A stream whose writes do not wait for ever, and that tells of all that is heard.
 pub struct Impatient<S> {
     inner: S,
     stall: Duration,
+    traffic: RoundTrips,
     /// Set while a write waits.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: Stream> Impatient<S> {
-    /// Gives up on a write that makes no progress for 30 s.
-    pub fn new(inner: S) -> Self {
-        Self::after(STALL, inner)
+    /// Gives up on a write that makes no progress for 25 s.
+    pub fn new(inner: S, traffic: RoundTrips) -> Self {
+        Self::after(STALL, inner, traffic)
     }
 
-    fn after(stall: Duration, inner: S) -> Self {
+    fn after(stall: Duration, inner: S, traffic: RoundTrips) -> Self {
+        traffic.heard();
         Impatient {
             inner,
             stall,
+            traffic,
             stalled: None,
         }
     }
@@ -56,7 +60,11 @@ impl<S: Stream> AsyncRead for Impatient<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let done = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if done.is_ready() {
+            self.traffic.heard();
+        }
+        done
     }
 }
 
@@ -205,7 +213,7 @@ mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap())
             .await
             .unwrap();
-        let near = Impatient::after(stall, Prompt { tcp: near });
+        let near = Impatient::after(stall, Prompt { tcp: near }, RoundTrips::default());
         (near, listener.accept().await.unwrap().0)
     }
 

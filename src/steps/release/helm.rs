@@ -31,7 +31,7 @@ fn unit(run: &str, arguments: &[String]) -> String {
     let words: Vec<String> = arguments.iter().map(|a| quote(a)).collect();
     format!(
         "umask 077\nexec 8>>{RUN}/helm.lock\nflock -w 10 8 || exit 75\n{ENVIRONMENT}{} >{RUN}/helm-{run}.log 2>&1 8>&-\n\
-         r=$?\nprintf '{{\"run\":\"{run}\",\"status\":%s}}\\n' $r >{RESULT}.new && sync {RESULT}.new && mv -f {RESULT}.new {RESULT} && sync {HOME}\nexit $r\n",
+         r=$?\nrm -f {RESULT}.new\nprintf '{{\"run\":\"{run}\",\"status\":%s}}\\n' $r >{RESULT}.new && sync {RESULT}.new && mv -f {RESULT}.new {RESULT} && sync {HOME}\nexit $r\n",
         words.join(" "),
         RUN = paths::RUN,
         HOME = paths::HOME,
@@ -40,7 +40,11 @@ fn unit(run: &str, arguments: &[String]) -> String {
 }
 
 /// Starts the unit whose script is on standard input. Not `--pipe`: that would tie it to this session.
+/// A run whose connection was lost just here comes again, and must neither start a second one nor take the result of
+/// its first Helm for that of the next.
 const START: &str = r#"
+if [ -d /run/systemd/system ] && systemctl is-active -q "monopg-helm-$1"; then exit 0; fi
+if grep -qsF "\"run\":\"$1\"" /var/lib/monopg/result.json; then rm -f /var/lib/monopg/result.json; fi
 script=/run/monopg/helm-$1.sh
 cat >"$script" || exit 1
 if [ -d /run/systemd/system ]; then

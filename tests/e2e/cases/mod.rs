@@ -7,9 +7,11 @@ mod bad_archives;
 mod canary;
 mod cluster;
 mod converge;
+mod cuts;
 mod harness;
 mod helms;
 mod kills;
+mod links;
 mod locks;
 mod readiness;
 mod refusals;
@@ -38,10 +40,12 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         readiness::group(),
         accounts::group(),
         locks::group(),
+        links::group(),
         helms::group(),
     ];
     groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));
+    groups.push(cuts::group(choose));
     groups.push(canary::group());
     groups
 }
