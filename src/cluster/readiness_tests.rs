@@ -433,6 +433,24 @@ fn a_provisioner_that_cannot() {
         "an earlier provisioner's helper says nothing of this one"
     );
     assert_eq!(stale_helpers(&f), ["helper-pod-create-pvc-1"]);
+    // Of the present one, but killed: by a power cut, say. That is no word about the directory.
+    f.provisioner = provisioner("2026-11-22T10:03:00Z");
+    for (code, reason, stale) in [
+        (255, "Unknown", true),
+        (137, "Error", true),
+        (137, "OOMKilled", false),
+        (127, "Error", false),
+    ] {
+        let ended = &mut f.helpers[0]["status"]["containerStatuses"][0]["state"]["terminated"];
+        (ended["exitCode"], ended["reason"]) = (json!(code), json!(reason));
+        let want: &[&str] = if stale {
+            &["helper-pod-create-pvc-1"]
+        } else {
+            &[]
+        };
+        assert_eq!(stale_helpers(&f), want, "{code} {reason}");
+        assert_eq!(is_stuck(&f), !stale, "{code} {reason}");
+    }
     f.helpers.clear();
     f.events = vec![event(
         &claim,

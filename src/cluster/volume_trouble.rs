@@ -155,9 +155,22 @@ fn join(mut outer: Problem, inner: Problem) -> Problem {
     outer
 }
 
-/// A helper pod that an earlier provisioner started: it still has the old path, and the new provisioner
-/// takes it for its own (same name) until it times out after two minutes.
+/// A helper pod that an earlier provisioner started, with the old path, or that was killed, as by a power cut: the
+/// provisioner takes it for its own (same name) until it times out after two minutes.
 fn is_stale(facts: &Facts, helper: &Value) -> bool {
+    is_of_an_earlier_provisioner(facts, helper) || was_killed(helper)
+}
+
+/// Ended by a signal, or unknown how (255, of a container that its runtime lost with the node): that says nothing about
+/// the directory.
+fn was_killed(helper: &Value) -> bool {
+    containers(helper).any(|c| {
+        number(c, "/state/terminated/exitCode").is_some_and(|code| code >= 128)
+            && text(c, "/state/terminated/reason") != "OOMKilled"
+    })
+}
+
+fn is_of_an_earlier_provisioner(facts: &Facts, helper: &Value) -> bool {
     let born = |o: &Value, p: &str| text(o, p).parse::<jiff::Timestamp>().ok();
     let provisioner = facts
         .provisioner
@@ -166,7 +179,7 @@ fn is_stale(facts: &Facts, helper: &Value) -> bool {
     matches!((born(helper, "/metadata/creationTimestamp"), provisioner), (Some(h), Some(p)) if h < p)
 }
 
-/// Helper pods that only hold up a mended provisioner. They hold no data; deleting them lets it try
+/// Helper pods that only hold up the provisioner. They hold no data; deleting them lets it try
 /// again at once.
 pub fn stale_helpers(facts: &Facts) -> Vec<String> {
     facts

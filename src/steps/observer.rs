@@ -100,7 +100,7 @@ impl<'a> Observer<'a> {
         Ok(readiness::pod_to_replace(&self.facts(answers)?))
     }
 
-    /// Helper pods of a provisioner that is no more; the present one waits for them.
+    /// Helper pods of a provisioner that is no more, or that were killed; the present one waits for them.
     pub fn stale_helpers(&self, answers: &Answers) -> Result<Vec<String>, AnswerError> {
         Ok(volume_trouble::stale_helpers(&self.facts(answers)?))
     }

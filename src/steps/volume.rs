@@ -166,7 +166,7 @@ impl Step for Volume {
                 let what = format!("helper pods kube-system/{}", helpers.join(", "));
                 return Ok(Verdict::Drift(Changes::one(
                     what,
-                    Some("of a provisioner that is no more; the present one waits for them".into()),
+                    Some("left when the provisioner or the node went down; the provisioner waits for them".into()),
                     None,
                 ))
                 .into());
