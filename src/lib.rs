@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! main ─► cli ─┬─► settings ─► inventory · secrets
+//!              ├─► verify ───► steps · engine · host · cluster · settings
 //!              ├─► steps ────► engine · host · artifacts · cluster · settings
 //!              ├─► engine ───► host · cluster
 //!              └─► report ───► engine::event
@@ -23,4 +24,5 @@ pub mod report;
 pub mod secrets;
 pub mod settings;
 pub mod steps;
+pub mod verify;
 pub mod yaml;

@@ -26,7 +26,13 @@ const MAP: &[(&str, &[&str])] = &[
     // Sees events only; the table is what the reference page is made of.
     (
         "report",
-        &["error", "secrets", "engine::event", "engine::step"],
+        &[
+            "error",
+            "secrets",
+            "engine::check",
+            "engine::event",
+            "engine::step",
+        ],
     ),
     (
         "steps",
@@ -39,6 +45,12 @@ const MAP: &[(&str, &[&str])] = &[
             "cluster",
             "artifacts",
             "engine",
+        ],
+    ),
+    (
+        "verify",
+        &[
+            "error", "secrets", "yaml", "settings", "host", "cluster", "engine", "steps",
         ],
     ),
     (
@@ -55,6 +67,7 @@ const MAP: &[(&str, &[&str])] = &[
             "engine",
             "report",
             "steps",
+            "verify",
         ],
     ),
     ("main", &["cli"]),

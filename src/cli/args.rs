@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::duration;
+use super::wire::VerifyOptions;
 use crate::report::{Color, Format, Verbosity};
+use crate::verify::Level;
 
 /// Brings one PostgreSQL on one mono-node k3s host to a declared state over SSH, and proves it.
 #[derive(Debug, Clone, Parser)]
@@ -39,6 +41,8 @@ pub enum Command {
     Plan(ApplyArgs),
     /// Show what is there: release, pod, volume, versions, last run; read-only
     Status(StatusArgs),
+    /// Prove that the database is as declared, reachable by whom it shall be, and by nobody else
+    Verify(VerifyArgs),
     /// Show what the inventory says, of which file each value is and why it won; connects to nothing
     Inventory(InventoryArgs),
     /// Look at encrypted files, and for clear-text credentials where encrypted ones belong
@@ -240,6 +244,42 @@ pub struct StatusArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
+}
+
+/// `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// What is checked.
+    #[command(flatten)]
+    pub checks: CheckingArgs,
+}
+
+/// How far the checks go.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Checks")]
+pub struct CheckingArgs {
+    /// Only read: no lock, no login, no probe pod
+    #[arg(long = "static")]
+    pub only_static: bool,
+    /// Leave a check out; it then does not fail the verdict. May be repeated
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(crate::verify::IDS))]
+    pub skip: Vec<String>,
+}
+
+impl CheckingArgs {
+    /// As the checks take them.
+    pub(super) fn options(&self) -> VerifyOptions {
+        VerifyOptions {
+            level: match self.only_static {
+                true => Level::Static,
+                false => Level::Probe,
+            },
+            skip: self.skip.clone(),
+        }
+    }
 }
 
 /// `inventory`.

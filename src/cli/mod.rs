@@ -30,7 +30,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::args::{Cli, Command, HostArgs, OutputArgs};
 use self::stop::Stop;
-use self::wire::{RunOptions, Session};
+use self::wire::{RunOptions, Session, VerifyOptions};
 use crate::error::{Exit, Problem, worst};
 use crate::report::{Options, Reporter, Verbosity, print_data};
 use crate::secrets::Masker;
@@ -72,9 +72,12 @@ fn dispatch(cli: Cli) -> Exit {
         },
         Command::Reference => print_data(&reference::markdown()),
         Command::ArgumentSpecs => print_data(&argument_specs::yaml()),
-        Command::Apply(args) => reach(&cli.output, args.hosts, Some((args.run, false))),
-        Command::Plan(args) => reach(&cli.output, args.hosts, Some((args.run, true))),
-        Command::Status(args) => reach(&cli.output, args.hosts, None),
+        Command::Apply(args) => reach(&cli.output, args.hosts, Work::Apply(args.run)),
+        Command::Plan(args) => reach(&cli.output, args.hosts, Work::Plan(args.run)),
+        Command::Status(args) => reach(&cli.output, args.hosts, Work::Status),
+        Command::Verify(args) => {
+            reach(&cli.output, args.hosts, Work::Verify(args.checks.options()))
+        }
         Command::Inventory(args) => inventory::show(&cli.output, &args),
         Command::Secrets(command) => match secrets::run(&cli.output, &command) {
             Ok(exit) => exit,
@@ -92,20 +95,35 @@ fn fail(output: &OutputArgs, problems: Vec<Problem>) -> Exit {
     }
 }
 
-/// The commands that reach hosts; `run` is `None` for `status`.
-fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)>) -> Exit {
+/// What is done on hosts.
+enum Work {
+    Apply(args::RunArgs),
+    Plan(args::RunArgs),
+    Status,
+    Verify(VerifyOptions),
+}
+
+/// How a run that converges is reported, and how it goes.
+fn run_options(options: &mut Options, run: &args::RunArgs, plan: bool) -> RunOptions {
+    options.check = run.check || plan;
+    options.diff = (run.diff || plan) && !run.no_diff;
+    options.json_diff = !run.no_diff;
+    RunOptions {
+        check: options.check,
+        detailed_exitcode: run.detailed_exitcode,
+        wait: run.wait_timeout,
+        deep: run.deep,
+    }
+}
+
+/// The commands that reach hosts.
+fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
     let mut options = Options::detect(output.output, output.color, output.verbosity());
-    let run = run.map(|(run, plan)| {
-        options.check = run.check || plan;
-        options.diff = (run.diff || plan) && !run.no_diff;
-        options.json_diff = !run.no_diff;
-        RunOptions {
-            check: options.check,
-            detailed_exitcode: run.detailed_exitcode,
-            wait: run.wait_timeout,
-            deep: run.deep,
-        }
-    });
+    let run = match &work {
+        Work::Apply(run) => Some(run_options(&mut options, run, false)),
+        Work::Plan(run) => Some(run_options(&mut options, run, true)),
+        Work::Status | Work::Verify(_) => None,
+    };
     let verbosity = options.verbosity;
     let Ok(reporter) = start(options) else {
         return Exit::Unforeseen;
@@ -138,9 +156,10 @@ fn reach(output: &OutputArgs, hosts: HostArgs, run: Option<(args::RunArgs, bool)
         stop: stop.clone(),
     };
     let result = in_runtime(&stop, &reporter, async {
-        match &run {
-            Some(options) => wire::apply(&session, options).await,
-            None => wire::status(&session).await,
+        match (&run, &work) {
+            (Some(options), _) => wire::apply(&session, options).await,
+            (None, Work::Verify(options)) => wire::verify(&session, options).await,
+            (None, _) => wire::status(&session).await,
         }
     });
     end(&reporter, &stop, result)

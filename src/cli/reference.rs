@@ -54,6 +54,7 @@ fn commands(out: &mut String) {
     for (name, title) in [
         ("apply", "### Flags of `apply` and `plan`\n"),
         ("status", "### Flags of `status`\n"),
+        ("verify", "### Flags of `verify`\n"),
         ("inventory", "### Flags of `inventory`\n"),
     ] {
         let Some(command) = root.find_subcommand(name) else {
@@ -65,6 +66,15 @@ fn commands(out: &mut String) {
                 out,
                 "As those of `apply` under \"Inventory\", \"Encrypted files\" and \"Hosts and connection\"."
             );
+            continue;
+        }
+        if name == "verify" {
+            put!(
+                out,
+                "Those of `apply` under \"Inventory\", \"Encrypted files\" and \"Hosts and connection\", and:\n"
+            );
+            let own = |a: &&clap::Arg| a.get_help_heading() == Some("Checks");
+            flags(out, command.get_arguments().filter(own));
             continue;
         }
         if name == "inventory" {

@@ -22,6 +22,7 @@ use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
 use crate::settings::{self, HostSettings, Resolved, SettingsErrors, Spec};
 use crate::steps;
+use crate::verify::{self, Level};
 
 /// What a run shall do.
 #[derive(Debug, Clone)]
@@ -44,6 +45,15 @@ impl RunOptions {
             exit => exit,
         }
     }
+}
+
+/// What `verify` shall look at.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// How far it goes.
+    pub level: Level,
+    /// Ids of checks that are left out.
+    pub skip: Vec<String>,
 }
 
 /// What every command that reaches hosts is given.
@@ -137,6 +147,36 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
                     Err(failed) => result = failed,
                 }
                 result
+            }
+        })
+        .await;
+    let codes = results
+        .iter()
+        .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
+    Ok(run.end(false, Exit::of_hosts(codes)))
+}
+
+/// `verify`: emits `Kind::CheckFinished` for each check of each host.
+pub async fn verify(session: &Session, options: &VerifyOptions) -> Result<Exit, Vec<Problem>> {
+    let run = Run::begin(session, true)?;
+    let checks = verify::run::Options {
+        level: options.level,
+        skip: options.skip.clone(),
+        run_id: run.id.to_lowercase(),
+        holder: run.holder(),
+        cancel: session.stop.token(),
+    };
+    let results = run
+        .each(|host| {
+            let emitter = run.emitter.host(&host.name);
+            let checks = &checks;
+            async move {
+                match reach(host, &session.person, &session.stop).await {
+                    Ok(channel) => {
+                        verify::run::verify(&channel, &host.spec, checks, &emitter).await
+                    }
+                    Err(failed) => failed,
+                }
             }
         })
         .await;

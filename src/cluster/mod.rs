@@ -2,6 +2,7 @@
 //!
 //! May depend on `settings` types. One reason: what can be tested by tables shall not need a host.
 
+pub mod admission;
 pub mod digest;
 pub mod drift;
 pub mod facts;
@@ -9,6 +10,7 @@ pub mod field_path;
 pub mod images;
 pub mod managed_fields;
 pub mod manifest;
+pub mod net;
 pub mod object;
 pub mod owners;
 pub mod pod_trouble;
@@ -19,6 +21,7 @@ pub mod release;
 pub mod repair;
 #[cfg(test)]
 pub mod samples;
+pub mod selector;
 pub mod show;
 pub mod tail;
 pub mod tolerated;

@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::check::CheckResult;
 use super::step::{Changes, StepId, Verdict};
 use crate::error::Problem;
 
@@ -79,6 +80,8 @@ pub enum Kind {
         /// The facts.
         status: serde_json::Value,
     },
+    /// A check of `monopg verify` is over.
+    CheckFinished(Box<CheckResult>),
     /// A step begins.
     StepStarted {
         /// Which.
@@ -167,6 +170,9 @@ pub struct HostResult {
     pub diff: Vec<DiffEntry>,
     /// Every step.
     pub steps: Vec<StepResult>,
+    /// Every check of `monopg verify`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckResult>,
     /// Things that hurt nobody yet.
     pub warnings: Vec<Problem>,
     /// Why it failed.

@@ -49,6 +49,11 @@ pub const EVENTS: &[EventDoc] = &[
         fields: &[("status", "release, pod, volume, versions, last_run")],
     },
     EventDoc {
+        kind: "check_finished",
+        meaning: "a check of `monopg verify` is over",
+        fields: CHECK_RESULT,
+    },
+    EventDoc {
         kind: "step_started",
         meaning: "a step begins",
         fields: &[STEP, ("title", "for people")],
@@ -122,6 +127,25 @@ pub const EVENTS: &[EventDoc] = &[
     },
 ];
 
+/// What came of one check: in `check_finished` and in a host's `checks`.
+pub const CHECK_RESULT: &[(&str, &str)] = &[
+    ("check", "the check's id"),
+    ("title", "for people"),
+    ("level", "static, probe or disruptive: how far it went"),
+    (
+        "outcome",
+        "passed, warning, failed, not_run or not_applicable",
+    ),
+    (
+        "failing",
+        "true if the verdict fails because of it: it failed, or had to run and could not",
+    ),
+    ("summary", "what was seen, or why nothing was"),
+    ("measured", "what was measured, by name"),
+    ("problems", "list of problems"),
+    ("took_ms", "how long it took"),
+];
+
 /// What came of one host: in `host_finished` and in the JSON object's `hosts`.
 pub const HOST_RESULT: &[(&str, &str)] = &[
     ("changed", "true if anything was (or would be) changed"),
@@ -136,6 +160,10 @@ pub const HOST_RESULT: &[(&str, &str)] = &[
         "steps",
         "list of id, title, outcome, elapsed_ms, and, where there are any, changes and reason",
     ),
+    (
+        "checks",
+        "list of what `check_finished` says; only of `monopg verify`",
+    ),
     ("warnings", "list of problems"),
     ("errors", "list of problems; absent if there are none"),
     ("round_trips", "SSH round trips after authentication"),
@@ -144,6 +172,7 @@ pub const HOST_RESULT: &[(&str, &str)] = &[
 
 #[cfg(test)]
 mod tests {
+    use super::super::check::{self, CheckId, CheckResult, Level};
     use super::super::event::{DiffEntry, Event, HostResult, Kind, Outcome, StepResult, VERSION};
     use super::super::step::{Change, Changes, Disruption, StepId};
     use super::*;
@@ -162,6 +191,17 @@ mod tests {
             disruption: Disruption::None,
         };
         let problem = || Problem::new("p", Exit::Remote, "w").because("c").hint("h");
+        let check = || CheckResult {
+            check: CheckId("c"),
+            title: "t".into(),
+            level: Level::Static,
+            outcome: check::Outcome::Passed,
+            failing: false,
+            summary: "s".into(),
+            measured: serde_json::Map::new(),
+            problems: vec![problem()],
+            elapsed_ms: 7,
+        };
         vec![
             Kind::RunStarted {
                 run_id: "r".into(),
@@ -174,6 +214,7 @@ mod tests {
             Kind::HostStatus {
                 status: serde_json::json!({}),
             },
+            Kind::CheckFinished(Box::new(check())),
             Kind::StepStarted {
                 step,
                 title: "t".into(),
@@ -222,6 +263,7 @@ mod tests {
                     changes: Some(changes()),
                     reason: Some("r".into()),
                 }],
+                checks: vec![check()],
                 warnings: vec![problem()],
                 errors: vec![problem()],
                 facts: Some(serde_json::json!({})),
@@ -242,14 +284,15 @@ mod tests {
             Kind::Warning { .. } => 2,
             Kind::RunError { .. } => 3,
             Kind::HostStatus { .. } => 4,
-            Kind::StepStarted { .. } => 5,
-            Kind::StepJudged { .. } => 6,
-            Kind::StepProgress { .. } => 7,
-            Kind::StepOutput { .. } => 8,
-            Kind::StepRetry { .. } => 9,
-            Kind::StepFinished { .. } => 10,
-            Kind::HostFinished(_) => 11,
-            Kind::RunFinished { .. } => 12,
+            Kind::CheckFinished(_) => 5,
+            Kind::StepStarted { .. } => 6,
+            Kind::StepJudged { .. } => 7,
+            Kind::StepProgress { .. } => 8,
+            Kind::StepOutput { .. } => 9,
+            Kind::StepRetry { .. } => 10,
+            Kind::StepFinished { .. } => 11,
+            Kind::HostFinished(_) => 12,
+            Kind::RunFinished { .. } => 13,
         }
     }
 

@@ -3,6 +3,7 @@
 //! May depend on `host` and the pure parts of `cluster`. One reason: a step cannot forget to look again.
 
 pub mod answers;
+pub mod check;
 pub mod emit;
 pub mod event;
 pub mod event_table;

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::engine::check::CheckResult;
 use crate::engine::event::{DiffEntry, Event, HostResult, Kind, StepResult};
 use crate::engine::step::{Change, Changes};
 use crate::error::Problem;
@@ -187,10 +188,25 @@ impl Cleaner {
                     reason: s.reason.as_deref().map(|t| self.line(t)),
                 })
                 .collect(),
+            checks: r.checks.iter().map(|c| self.check(c)).collect(),
             warnings: r.warnings.iter().map(|p| self.problem(p)).collect(),
             errors: r.errors.iter().map(|p| self.problem(p)).collect(),
             round_trips: r.round_trips,
             facts: r.facts.as_ref().map(|f| self.value(f)),
+        }
+    }
+
+    fn check(&self, c: &CheckResult) -> CheckResult {
+        CheckResult {
+            title: self.line(&c.title),
+            summary: self.line(&c.summary),
+            measured: c
+                .measured
+                .iter()
+                .map(|(k, v)| (self.line(k), self.value(v)))
+                .collect(),
+            problems: c.problems.iter().map(|p| self.problem(p)).collect(),
+            ..*c
         }
     }
 
@@ -218,6 +234,7 @@ impl Cleaner {
             Kind::HostStatus { status } => Kind::HostStatus {
                 status: self.value(status),
             },
+            Kind::CheckFinished(result) => Kind::CheckFinished(Box::new(self.check(result))),
             Kind::StepStarted { step, title } => Kind::StepStarted {
                 step: *step,
                 title: self.line(title),

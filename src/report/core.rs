@@ -13,7 +13,8 @@ use super::status::StatusReport;
 use super::style::{Ink, Style};
 use super::summary::Summary;
 use super::text::{Text, Verbosity};
-use super::{Format, Options, module};
+use super::{Format, Options, checks, module};
+use crate::engine::check::CheckResult;
 use crate::engine::event::{Event, Kind, VERSION};
 use crate::error::{Exit, Problem};
 use crate::secrets::Masker;
@@ -121,6 +122,11 @@ impl Core {
         {
             self.status(event.host.as_deref().unwrap_or_default(), status);
         }
+        if let Kind::CheckFinished(result) = &event.kind
+            && matches!(self.options.format, Format::Human | Format::Plain)
+        {
+            self.check(event.host.as_deref().unwrap_or_default(), result);
+        }
     }
 
     /// The answer to `monopg status` is data, so it goes to standard output.
@@ -134,6 +140,25 @@ impl Core {
         };
         let stdout = &mut self.stdout;
         let text = lines.join("\n");
+        match &self.bars {
+            Some(bars) => bars.above(stdout, |o| o.line(&text)),
+            None => stdout.line(&text),
+        }
+    }
+
+    /// So is what a check came to: one line each, for who looks and for `grep`.
+    fn check(&mut self, host: &str, result: &CheckResult) {
+        let style = Style {
+            color: self.options.color_stdout,
+        };
+        // As on standard error, but in the colours of standard output.
+        let prefix = match self.text.prefix(Some(host)).is_empty() {
+            true => String::new(),
+            false => format!("[{}] ", style.paint(Ink::Bold, host)),
+        };
+        let detailed = self.options.verbosity >= Verbosity::Verdicts;
+        let text = checks::render(style, &prefix, result, detailed).join("\n");
+        let stdout = &mut self.stdout;
         match &self.bars {
             Some(bars) => bars.above(stdout, |o| o.line(&text)),
             None => stdout.line(&text),

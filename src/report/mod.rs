@@ -4,6 +4,7 @@
 //! how they look is decided here; standard output carries data only, all else goes to standard error.
 
 mod bars;
+mod checks;
 mod clean;
 mod core;
 mod diff;

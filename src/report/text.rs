@@ -191,6 +191,7 @@ impl Text {
             Kind::StepRetry { .. }
             | Kind::HostStarted { .. }
             | Kind::HostStatus { .. }
+            | Kind::CheckFinished(_)
             | Kind::StepProgress { .. }
             | Kind::RunFinished { .. } => Vec::new(),
         }

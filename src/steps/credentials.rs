@@ -49,7 +49,8 @@ struct Login<'a> {
 }
 
 impl Credentials {
-    fn secret(&self) -> ObjectRef {
+    /// The Secret that the chart refers to.
+    pub fn secret(&self) -> ObjectRef {
         ObjectRef::new(
             "v1",
             "Secret",
@@ -67,8 +68,8 @@ impl Credentials {
         )
     }
 
-    /// Keys that are not as they shall be; the values themselves are never told.
-    fn changes(&self, live: Option<&Value>) -> Vec<Change> {
+    /// Keys that are not as they shall be, given the live Secret; the values themselves are never told.
+    pub fn changes(&self, live: Option<&Value>) -> Vec<Change> {
         let name = self.secret();
         let Some(live) = live else {
             return vec![Change {
@@ -131,13 +132,31 @@ impl Credentials {
             .collect()
     }
 
+    /// Asks whether the running database lets a user in with a password, over TCP: status 0 or [`REFUSED`]; anything
+    /// else means that it could not be tried.
+    pub fn login(&self, key: impl Into<String>, user: &str, password: &Secret) -> Query {
+        let mut line = password.expose().to_vec();
+        line.push(b'\n');
+        let args = [&self.namespace, &self.pod().name, user]
+            .map(crate::host::channel::quote)
+            .join(" ");
+        let mut query = Query::shell(key, format!("set -- {args}\n{LOGIN}"));
+        if let crate::engine::query::Ask::Shell { stdin, .. } = &mut query.ask {
+            *stdin = Some(Secret::new(line));
+        }
+        query
+    }
+
     fn login_key(login: &Login<'_>) -> String {
         format!("credentials.login.{}", login.key)
     }
 }
 
+/// The status of a login that the database refused because of the password.
+pub const REFUSED: i32 = 28;
+
 /// The database's pod runs and says that it is ready.
-fn answers_queries(pod: Option<&Value>) -> bool {
+pub fn answers_queries(pod: Option<&Value>) -> bool {
     pod.and_then(|p| p.pointer("/status/conditions")?.as_array())
         .is_some_and(|all| {
             all.iter()
@@ -183,22 +202,11 @@ impl Step for Credentials {
         if !answers_queries(answers.object(&self.pod())?) {
             return Ok(Vec::new());
         }
-        let quote = crate::host::channel::quote;
-        let mut all = Vec::new();
-        for login in self.differing(answers.object(&self.secret())?) {
-            let mut line = login.value.expose().to_vec();
-            line.push(b'\n');
-            let args = [&self.namespace, &self.pod().name, login.user]
-                .map(quote)
-                .join(" ");
-            let mut query =
-                Query::shell(Self::login_key(&login), format!("set -- {args}\n{LOGIN}"));
-            if let crate::engine::query::Ask::Shell { stdin, .. } = &mut query.ask {
-                *stdin = Some(Secret::new(line));
-            }
-            all.push(query);
-        }
-        Ok(all)
+        let differing = self.differing(answers.object(&self.secret())?);
+        Ok(differing
+            .iter()
+            .map(|l| self.login(Self::login_key(l), l.user, l.value))
+            .collect())
     }
 
     fn judge(&self, answers: &Answers) -> Result<Judgement, StepError> {
@@ -230,7 +238,7 @@ impl Step for Credentials {
                 .map(|o| o.status)
             {
                 Some(0) => {}
-                Some(28) => refusals.push(refused_password(&login)),
+                Some(REFUSED) => refusals.push(refused_password(&login)),
                 _ if answers
                     .object(&namespace::object(&self.namespace))?
                     .is_some()

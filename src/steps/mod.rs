@@ -26,6 +26,7 @@ pub mod paths;
 pub mod preflight;
 pub mod ready;
 pub mod release;
+pub mod space;
 pub mod storage;
 pub mod stored;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::facts::Facts;
 use super::release::record::{self, Recorded};
+use super::space::{Space, gib};
 use super::{objects, paths, storage, volume};
 use crate::cluster::{manifest, owners, refusals, values};
 use crate::engine::answers::{AnswerError, Answers};
@@ -31,10 +32,6 @@ const IMAGES: &str = "preflight.images";
 const SKEW: i64 = 30;
 /// Kubernetes before this has no `policy/v1`, which the chart uses.
 const OLDEST: (u64, u64) = (1, 25);
-/// A filled disk stops PostgreSQL; below this nothing more is put on it.
-const RESERVE: u64 = 1 << 30;
-/// Fewer free inodes than this are as good as none.
-const INODES: u64 = 10_000;
 
 /// The step.
 pub struct Preflight {
@@ -282,12 +279,7 @@ impl Preflight {
         }
         let facts = Facts::of(answers, storage::PATH)?;
         let parent = facts.get("parent").unwrap_or("/");
-        let (Some(block), Some(free), Some(unused), Some(blocks)) = (
-            facts.number("block"),
-            facts.number("free"),
-            facts.number("unused"),
-            facts.number("blocks"),
-        ) else {
+        let Some(space) = Space::read(&facts) else {
             let what = format!("the free space under {parent} cannot be read");
             found.refuse(
                 "preflight.space",
@@ -297,11 +289,8 @@ impl Preflight {
             );
             return Ok(());
         };
-        // As `df` reckons: what is kept back for root is neither free nor used, PostgreSQL never gets it.
-        let fillable = blocks.saturating_sub(unused).saturating_add(free);
-        let (free, total) = (free.saturating_mul(block), fillable.saturating_mul(block));
+        let (free, total) = (space.free, space.total);
         let wanted = self.spec.volume_size.bytes;
-        let gib = |n: u64| format!("{:.1} GiB", n as f64 / (1u64 << 30) as f64);
         if volume::claim(answers, &self.spec)?.is_none() {
             if free < wanted {
                 let what = format!(
@@ -312,7 +301,7 @@ impl Preflight {
                 );
                 found.refuse("preflight.space", Exit::Storage, what, "free space, choose a monopg_storage_path on a larger disk, or a smaller monopg_volume_size");
             }
-        } else if free < RESERVE || free < total / 10 {
+        } else if space.is_short() {
             let what = format!(
                 "{} of {} are free under {parent}: the database is about to fill its disk",
                 gib(free),
@@ -348,10 +337,7 @@ impl Preflight {
                 );
             }
         }
-        if let (Some(free), Some(all)) = (facts.number("inodes_free"), facts.number("inodes"))
-            && all > 0
-            && free < INODES
-        {
+        if let Some(free) = space.few_inodes() {
             found.refuse(
                 "preflight.inodes",
                 Exit::Storage,

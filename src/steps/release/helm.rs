@@ -154,12 +154,40 @@ pub fn decode(secret: &str) -> Result<(Value, Release), StepError> {
         source: e,
     };
     let secret: Value = serde_json::from_str(secret).map_err(|e| malformed(e.into()))?;
+    let secret = newest(secret);
     let payload = secret
         .pointer("/data/release")
         .and_then(Value::as_str)
         .unwrap_or_default();
     let release = Release::decode(payload).map_err(|e| malformed(e.into()))?;
     Ok((secret, release))
+}
+
+/// The newest of a list of Secrets; a Secret by itself stays as it is. There are several deployed ones after a Helm that
+/// was ended between marking the old revision and the new one.
+fn newest(mut secrets: Value) -> Value {
+    let version = |s: &Value| -> u64 {
+        let label = s.pointer("/metadata/labels/version");
+        label
+            .and_then(Value::as_str)
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0)
+    };
+    match secrets.get_mut("items").and_then(Value::as_array_mut) {
+        Some(items) => std::mem::take(items)
+            .into_iter()
+            .max_by_key(version)
+            .unwrap_or_default(),
+        None => secrets,
+    }
+}
+
+/// True for a list of Secrets that is not empty.
+pub fn has_items(list: &str) -> bool {
+    let list: Option<Value> = serde_json::from_str(list).ok();
+    list.as_ref()
+        .and_then(|l| l.get("items")?.as_array())
+        .is_some_and(|items| !items.is_empty())
 }
 
 /// The objects of the manifest in a revision's Secret.

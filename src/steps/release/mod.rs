@@ -16,6 +16,8 @@ use serde_json::Value;
 use self::plan::Plan;
 use self::record::{Inputs, Recorded};
 use super::{objects, paths};
+use crate::cluster::object::ObjectRef;
+use crate::cluster::release::Release as HelmRelease;
 use crate::cluster::values;
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
@@ -70,6 +72,43 @@ impl Release {
             format!(
                 "kc get secrets -n {ns} -l owner=helm,name={release} --no-headers -L version,status"
             ),
+        )
+    }
+
+    /// Everything about the release in one exchange, for whoever looks at all of it anyway: also the manifest that is
+    /// deployed, without knowing its revision.
+    pub fn whole(&self) -> Vec<Query> {
+        let (ns, release) = (quote(&self.spec.namespace), quote(&self.spec.release));
+        let mut all = self.questions();
+        all.push(self.history_question());
+        all.push(Self::unit_question());
+        all.push(Query::shell(
+            PAYLOAD,
+            format!("kc get secrets -n {ns} -l owner=helm,name={release},status=deployed -o json"),
+        ));
+        all
+    }
+
+    /// Helm's record of the deployed revision, after [`Release::whole`]; `None` if there is none.
+    pub fn deployed(&self, answers: &Answers) -> Result<Option<HelmRelease>, StepError> {
+        let text = answers.text(PAYLOAD)?;
+        match helm::has_items(&text) {
+            true => Ok(Some(helm::decode(&text)?.1)),
+            false => Ok(None),
+        }
+    }
+
+    /// The objects that a revision renders.
+    pub fn rendered(&self, release: &HelmRelease) -> Result<Vec<(ObjectRef, Value)>, StepError> {
+        helm::parse(release.manifest(), &self.spec.namespace)
+    }
+
+    /// True while the unit of an earlier run holds Helm's lock.
+    fn unit_question() -> Query {
+        let lock = format!("{}/helm.lock", paths::RUN);
+        Query::shell(
+            UNIT,
+            format!("[ ! -e {lock} ] || flock -n {lock} true && echo free || echo busy"),
         )
     }
 
@@ -167,16 +206,7 @@ impl Step for Release {
             Glance::Same => Vec::new(),
             Glance::Touched(revision) => vec![self.payload_question(revision)],
             Glance::Doubt => {
-                let lock = format!("{}/helm.lock", paths::RUN);
-                vec![
-                    self.history_question(),
-                    Query::shell(
-                        UNIT,
-                        format!(
-                            "[ ! -e {lock} ] || flock -n {lock} true && echo free || echo busy"
-                        ),
-                    ),
-                ]
+                vec![self.history_question(), Self::unit_question()]
             }
         })
     }

@@ -1,0 +1,240 @@
+//! Ways in, one by one.
+
+use serde_json::{Value, json};
+
+use crate::steps::testing::{in_shell, script};
+use crate::verify::samples::World;
+use crate::verify::{Check as _, Outcome};
+
+fn judged(spoil: impl FnOnce(&mut World)) -> String {
+    let mut world = World::healthy();
+    spoil(&mut world);
+    world.judged("network.exposure")
+}
+
+/// The release's own Service.
+fn service(w: &mut World) -> &mut Value {
+    &mut w.live[1]
+}
+
+/// Another one that selects the database's pod.
+fn theirs(spec: Value) -> Value {
+    let mut service = json!({"kind": "Service", "metadata": {"name": "theirs", "namespace": "data"}, "spec": {
+        "type": "ClusterIP", "selector": {"app.kubernetes.io/name": "postgresql"},
+        "ports": [{"name": "pg", "port": 15432, "targetPort": 5432}]}});
+    for (key, value) in spec.as_object().unwrap() {
+        service["spec"][key] = value.clone();
+    }
+    service
+}
+
+#[test]
+fn closed() {
+    insta::assert_snapshot!(judged(|_| {}), @"passed: no port of the node, no Service, no route leads to the database");
+}
+
+#[test]
+fn services() {
+    insta::assert_snapshot!(judged(|w| {
+        service(w)["spec"]["type"] = json!("NodePort");
+        service(w)["spec"]["ports"][0]["nodePort"] = json!(30432);
+    }), @r#"
+    failed
+    43 network.exposure: Service data/postgresql (NodePort) leads to the database from outside: 192.168.1.5, port 30432
+      hint: make it a ClusterIP: k3s kubectl -n data patch svc postgresql -p '{"spec":{"type":"ClusterIP","externalIPs":[]}}'; `monopg apply` does so with the release's own
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(judged(|w| {
+        let mut lb = theirs(json!({"type": "LoadBalancer"}));
+        lb["status"] = json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}]}});
+        w.services.push(lb);
+        w.pods.push(json!({"kind": "Pod", "metadata": {"name": "svclb-theirs-x", "namespace": "kube-system", "labels": {"svccontroller.k3s.cattle.io/svcname": "theirs", "svccontroller.k3s.cattle.io/svcnamespace": "data"}},
+            "spec": {"containers": [{"ports": [{"containerPort": 15432, "hostPort": 15432}]}]}}));
+    }), @r#"
+    failed
+    43 network.exposure: Service data/theirs (LoadBalancer) leads to the database from outside: 203.0.113.9, port 15432
+      hint: make it a ClusterIP: k3s kubectl -n data patch svc theirs -p '{"spec":{"type":"ClusterIP","externalIPs":[]}}'; `monopg apply` does so with the release's own
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    43 network.exposure: ServiceLB pod kube-system/svclb-theirs-x leads to the database from outside: 192.168.1.5, port 15432
+      hint: it goes when Service data/theirs is no LoadBalancer any more
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(judged(|w| w.services.push(theirs(json!({"externalIPs": ["192.168.1.5", "10.43.9.9"]})))), @r#"
+    failed
+    43 network.exposure: Service data/theirs (externalIPs) leads to the database from outside: 192.168.1.5, port 15432
+      hint: make it a ClusterIP: k3s kubectl -n data patch svc theirs -p '{"spec":{"type":"ClusterIP","externalIPs":[]}}'; `monopg apply` does so with the release's own
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    // Not ours: another port, another pod, another namespace.
+    for spec in [
+        json!({"type": "NodePort", "ports": [{"port": 9187, "targetPort": "http-metrics", "nodePort": 30187}]}),
+        json!({"type": "NodePort", "selector": {"app": "x"}, "ports": [{"port": 5432, "nodePort": 30432}]}),
+        json!({"type": "NodePort", "selector": {}, "ports": [{"port": 5432, "nodePort": 30432}]}),
+        json!({"type": "ClusterIP"}),
+    ] {
+        let mut w = World::healthy();
+        w.services.push(theirs(spec.clone()));
+        assert_eq!(
+            w.found("network.exposure").unwrap().outcome,
+            Outcome::Passed,
+            "{spec}"
+        );
+    }
+    let mut w = World::healthy();
+    let mut elsewhere =
+        theirs(json!({"type": "NodePort", "ports": [{"port": 5432, "nodePort": 30432}]}));
+    elsewhere["metadata"]["namespace"] = json!("apps");
+    w.services.push(elsewhere);
+    assert_eq!(
+        w.found("network.exposure").unwrap().outcome,
+        Outcome::Passed
+    );
+}
+
+#[test]
+fn a_service_whose_addresses_somebody_wrote_by_hand() {
+    insta::assert_snapshot!(judged(|w| {
+        let mut s = theirs(json!({"type": "NodePort", "selector": {}, "ports": [{"name": "pg", "port": 1, "nodePort": 30001}]}));
+        s["metadata"]["namespace"] = json!("apps");
+        w.services.push(s);
+        w.slices.push(json!({"metadata": {"name": "theirs-1", "namespace": "apps", "labels": {"kubernetes.io/service-name": "theirs"}},
+            "endpoints": [{"addresses": ["10.42.0.9"]}], "ports": [{"name": "pg", "port": 5432}]}));
+    }), @r#"
+    failed
+    43 network.exposure: Service apps/theirs (NodePort) leads to the database from outside: 192.168.1.5, port 30001
+      hint: make it a ClusterIP: k3s kubectl -n apps patch svc theirs -p '{"spec":{"type":"ClusterIP","externalIPs":[]}}'; `monopg apply` does so with the release's own
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+}
+
+#[test]
+fn the_pod_itself() {
+    insta::assert_snapshot!(judged(|w| w.pod()["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(15432)), @r#"
+    failed
+    43 network.exposure: hostPort of pod data/postgresql-0 leads to the database from outside: 192.168.1.5, port 15432
+      hint: `monopg plan` tells who added it, `monopg apply` takes it away
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(judged(|w| {
+        w.pod()["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(15432);
+        w.pod()["spec"]["containers"][0]["ports"][0]["hostIP"] = json!("127.0.0.1");
+    }), @"passed: only private addresses: hostPort of pod data/postgresql-0 (127.0.0.1)");
+    insta::assert_snapshot!(judged(|w| w.pod()["spec"]["hostNetwork"] = json!(true)), @r#"
+    failed
+    43 network.exposure: pod data/postgresql-0 (in the node's network) leads to the database from outside: 192.168.1.5, port 5432
+      hint: `monopg plan` tells who added it, `monopg apply` takes it away
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+}
+
+#[test]
+fn ingresses_and_routes() {
+    let ingress = |status: Value| {
+        json!({"kind": "Ingress", "metadata": {"name": "i", "namespace": "data"},
+        "spec": {"rules": [{"http": {"paths": [{"backend": {"service": {"name": "postgresql", "port": {"name": "tcp-postgresql"}}}}]}}]},
+        "status": {"loadBalancer": {"ingress": status}}})
+    };
+    insta::assert_snapshot!(judged(|w| w.ingresses.push(ingress(json!([{"ip": "192.168.1.5"}])))), @r#"
+    failed
+    43 network.exposure: Ingress data/i leads to the database from outside: 192.168.1.5
+      hint: take it away: k3s kubectl -n data delete ingress i
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(judged(|w| w.ingresses.push(ingress(json!([])))), @r#"
+    failed
+    43 network.exposure: Ingress data/i leads to the database, on addresses that are not known
+      hint: take it away: k3s kubectl -n data delete ingress i
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(judged(|w| w.routes[0] = Some(vec![json!({"kind": "TCPRoute", "metadata": {"name": "r", "namespace": "edge"},
+        "spec": {"rules": [{"backendRefs": [{"name": "postgresql", "namespace": "data", "port": 5432}]}]}})])), @r#"
+    failed
+    43 network.exposure: TCPRoute edge/r leads to the database, on addresses that are not known
+      hint: take it away: k3s kubectl -n edge delete tcproute r
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(judged(|w| w.routes[2] = Some(vec![json!({"kind": "IngressRouteTCP", "metadata": {"name": "r", "namespace": "data"},
+        "spec": {"routes": [{"services": [{"name": "postgresql", "port": 5432}]}]}})])), @r#"
+    failed
+    43 network.exposure: IngressRouteTCP data/r leads to the database, on addresses that are not known
+      hint: take it away: k3s kubectl -n data delete ingressroutetcp r
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    // To another port of it, or to another one of the same name elsewhere.
+    let mut w = World::healthy();
+    w.routes[0] = Some(vec![
+        json!({"kind": "TCPRoute", "metadata": {"name": "r", "namespace": "edge"}, "spec": {"rules": [{"backendRefs": [{"name": "postgresql", "port": 5432}]}]}}),
+        json!({"kind": "TCPRoute", "metadata": {"name": "s", "namespace": "data"}, "spec": {"rules": [{"backendRefs": [{"name": "postgresql", "port": 80}]}]}}),
+    ]);
+    assert_eq!(
+        w.found("network.exposure").unwrap().outcome,
+        Outcome::Passed
+    );
+}
+
+#[test]
+fn listeners_of_the_node() {
+    let with = |line: &str| {
+        let text = format!("address=192.168.1.5\naddress=127.0.0.1\n{line}");
+        judged(|w| w.says("verify.node", text))
+    };
+    insta::assert_snapshot!(with("listen=*:15432 users:((\"kubectl\",pid=77,fd=9))\nforwards=77"), @r#"
+    failed
+    43 network.exposure: kubectl (process 77 of the node) leads to the database from outside: 192.168.1.5, port 15432
+      hint: see what it is: `ss -ltnp sport = :15432`; a forgotten port-forward is the usual reason
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(with("listen=127.0.0.1:15432 users:((\"kubectl\",pid=77,fd=9))\nlisten=[::1]:15432 users:((\"kubectl\",pid=77,fd=10))\nforwards=77"), @"passed: only private addresses: kubectl (process 77 of the node) (127.0.0.1); kubectl (process 77 of the node) (::1)");
+    insta::assert_snapshot!(with("listen=[::ffff:192.168.1.5]:5432 users:((\"socat\",pid=78,fd=5))"), @r#"
+    failed
+    43 network.exposure: socat (process 78 of the node) leads to the database from outside: ::ffff:192.168.1.5, port 5432
+      hint: see what it is: `ss -ltnp sport = :5432`; a forgotten port-forward is the usual reason
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    insta::assert_snapshot!(with("listen=0.0.0.0:5432 users:((\"postgres\",pid=79,fd=5))"), @r#"
+    warning
+    43 network.exposure: postgres (process 79 of the node) leads to the database from outside: 192.168.1.5, port 5432
+      hint: if it is another PostgreSQL, that is none of monopg's; two on one node are easily mistaken for each other
+    "#);
+    insta::assert_snapshot!(with("listen=0.0.0.0:22 users:((\"sshd\",pid=7,fd=3))\nlisten=10.42.0.1:5432"), @"passed: only private addresses: a process of the node (10.42.0.1)");
+    insta::assert_snapshot!(with("ss=missing"), @r#"
+    warning
+    43 network.exposure: who listens on the node could not be seen: ss is not there
+      hint: install iproute2 on the node
+    "#);
+}
+
+#[test]
+fn private_addresses_are_what_the_settings_say() {
+    let nodeport = |w: &mut World| {
+        service(w)["spec"]["type"] = json!("NodePort");
+        service(w)["spec"]["ports"][0]["nodePort"] = json!(30432);
+        w.spec.private_cidrs = vec!["192.168.1.0/24".into()];
+    };
+    insta::assert_snapshot!(judged(nodeport), @"passed: only private addresses: Service data/postgresql (NodePort) (10.42.0.1, 127.0.0.1, 192.168.1.5, ::1, fe80::1)");
+    // Every address of the node has to be.
+    insta::assert_snapshot!(judged(|w| {
+        nodeport(w);
+        w.node["status"]["addresses"].as_array_mut().unwrap().push(json!({"type": "ExternalIP", "address": "203.0.113.7"}));
+    }), @r#"
+    failed
+    43 network.exposure: Service data/postgresql (NodePort) leads to the database from outside: 203.0.113.7, port 30432
+      hint: make it a ClusterIP: k3s kubectl -n data patch svc postgresql -p '{"spec":{"type":"ClusterIP","externalIPs":[]}}'; `monopg apply` does so with the release's own
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+}
+
+#[test]
+fn a_real_shell_sees_this_machine() {
+    let spec = World::healthy().spec;
+    let asked = super::Exposure { spec }.questions();
+    let question = asked.iter().find(|q| q.key == "verify.node").unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let out = in_shell(script(question).0, b"");
+    assert!(out.ok(), "{}", out.stderr);
+    let text = out.text();
+    let seen = text.contains(&format!("listen=127.0.0.1:{port} users:(("));
+    assert!(seen || text.contains("ss=missing"), "{text}");
+    assert!(text.contains("address=127.0.0.1"), "{text}");
+}

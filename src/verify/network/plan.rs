@@ -1,0 +1,392 @@
+//! Which pods try what: decided before any of them exists.
+//!
+//! Pure. One reason: a pod with the labels of a client may be taken for one by others, so whether it may exist at all
+//! is a question of its own.
+
+use serde_json::{Map, Value, json};
+
+use super::{LABEL, controllers, metrics_service, service};
+use crate::cluster::admission::{Caller, Who};
+use crate::cluster::facts::{is_true, list, text};
+use crate::cluster::net::Net;
+use crate::cluster::selector::{labels_match, selects};
+use crate::cluster::values::{METRICS_PORT, POSTGRESQL_PORT, service_name};
+use crate::engine::answers::{AnswerError, Answers};
+use crate::settings::Spec;
+use crate::settings::spec::Client;
+use crate::steps::objects;
+use crate::verify::lists;
+
+/// So many clients are tried at most; each is a pod.
+const MOST: usize = 10;
+/// Where a pod with a client's labels is a stranger; every cluster has these.
+const ELSEWHERE: [&str; 3] = ["default", "kube-public", "kube-node-lease"];
+
+/// One address of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// An IP address, or a name.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// One probe pod.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    /// Its name, unique in the run.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its labels, beside [`LABEL`].
+    pub labels: Map<String, Value>,
+    /// Whom it stands for, for people.
+    pub who: String,
+    /// Where it shall get in; empty for a stranger.
+    pub allowed: Vec<Target>,
+    /// Where it shall not.
+    pub denied: Vec<Target>,
+}
+
+/// What will be tried, and what will not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// The run's id.
+    pub run: String,
+    /// The pods.
+    pub probes: Vec<Probe>,
+    /// Clients that are not tried, with the reason: for them the policies tell.
+    pub untried: Vec<String>,
+    /// Why declared clients cannot be tried although they should be.
+    pub blocked: Vec<String>,
+    /// Why no stranger can be tried.
+    pub no_strangers: Option<String>,
+    /// All addresses, for the control from the node.
+    pub targets: Vec<Target>,
+    /// The image of the probe pods.
+    pub image: String,
+    /// The user that they run as.
+    pub user: i64,
+    /// Why nothing can be tried at all.
+    pub impossible: Option<String>,
+}
+
+/// Decides.
+pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerError> {
+    let mut plan = Plan {
+        run: run.to_owned(),
+        ..Plan::default()
+    };
+    let pod = answers.object(&objects::pod(spec))?;
+    let Some(pod) = pod.filter(|p| is_true(p, "Ready")) else {
+        plan.impossible = Some("the database's pod is not ready: nobody would get in".into());
+        return Ok(plan);
+    };
+    let Some(container) = list(pod, "/spec/containers")
+        .iter()
+        .find(|c| text(c, "/name") == "postgresql")
+    else {
+        plan.impossible = Some("the pod has no container named postgresql".into());
+        return Ok(plan);
+    };
+    plan.image = text(container, "/image").to_owned();
+    plan.user = container
+        .pointer("/securityContext/runAsUser")
+        .or(pod.pointer("/spec/securityContext/runAsUser"))
+        .and_then(Value::as_i64)
+        .filter(|u| *u > 0)
+        .unwrap_or(65534);
+    let database = addresses(pod, answers.object(&service(spec))?, POSTGRESQL_PORT, spec);
+    let metrics = match answers.object(&metrics_service(spec))? {
+        Some(service) if spec.metrics => addresses(pod, Some(service), METRICS_PORT, spec),
+        _ => Vec::new(),
+    };
+    plan.targets = [database.clone(), metrics.clone()].concat();
+    clients(spec, answers, &database, &metrics, &mut plan)?;
+    strangers(spec, answers, &mut plan)?;
+    Ok(plan)
+}
+
+/// The pod's address, the Service's, and the headless name: each is another way through the node.
+fn addresses(pod: &Value, service: Option<&Value>, port: u16, spec: &Spec) -> Vec<Target> {
+    let cluster = service
+        .map(|s| text(s, "/spec/clusterIP"))
+        .filter(|ip| !matches!(*ip, "" | "None"));
+    let headless = format!("{}-hl.{}.svc", service_name(&spec.release), spec.namespace);
+    [text(pod, "/status/podIP")]
+        .into_iter()
+        .chain(cluster)
+        .chain((port == POSTGRESQL_PORT).then_some(headless.as_str()))
+        .filter(|h| !h.is_empty())
+        .map(|host| Target {
+            host: host.to_owned(),
+            port,
+        })
+        .collect()
+}
+
+fn namespace<'a>(answers: &'a Answers, name: &str) -> Result<Option<&'a Value>, AnswerError> {
+    let all = answers.list(&lists::namespaces())?.unwrap_or_default();
+    Ok(all.iter().find(|n| {
+        text(n, "/metadata/name") == name && n.pointer("/metadata/deletionTimestamp").is_none()
+    }))
+}
+
+fn clients(
+    spec: &Spec,
+    answers: &Answers,
+    database: &[Target],
+    metrics: &[Target],
+    plan: &mut Plan,
+) -> Result<(), AnswerError> {
+    let mut tried = 0;
+    for client in &spec.allowed_clients {
+        let who = Who::declared(client, &spec.namespace).to_string();
+        let Client::Pods {
+            namespace: of,
+            pod_labels,
+        } = client
+        else {
+            plan.untried
+                .push(format!("{who}: no pod has such an address"));
+            continue;
+        };
+        let home = of.as_deref().unwrap_or(&spec.namespace);
+        if namespace(answers, home)?.is_none() {
+            plan.blocked
+                .push(format!("{who}: the namespace does not exist"));
+            continue;
+        }
+        let labels: Map<String, Value> = pod_labels
+            .iter()
+            .map(|(k, v)| (k.clone(), json!(v)))
+            .collect();
+        if let Some(other) = taken(answers, home, &labels)? {
+            plan.untried.push(format!(
+                "{who}: {other} selects these labels, a probe pod would be taken for one of its own"
+            ));
+            continue;
+        }
+        if tried == MOST {
+            plan.untried
+                .push(format!("{who}: {MOST} others are tried already"));
+            continue;
+        }
+        let name = format!("monopg-probe-allowed-{tried}-{}", short(&plan.run));
+        tried += 1;
+        // A client of the database is none of the exporter, unless it is named there as well.
+        let caller = Value::Object(labels.clone());
+        let also = admitted(&spec.metrics_clients, spec, home, &caller, answers)?;
+        plan.probes.push(Probe {
+            name,
+            namespace: home.to_owned(),
+            labels,
+            who,
+            allowed: database.to_vec(),
+            denied: match also {
+                true => Vec::new(),
+                false => metrics.to_vec(),
+            },
+        });
+    }
+    Ok(())
+}
+
+/// Names are cut by nobody: 63 characters are enough for this much of the run's id.
+fn short(run: &str) -> String {
+    let tail: String = run.chars().rev().take(10).collect();
+    tail.chars().rev().collect::<String>().to_lowercase()
+}
+
+/// Whether the settings let a pod in.
+fn admitted(
+    clients: &[Client],
+    spec: &Spec,
+    namespace_name: &str,
+    labels: &Value,
+    answers: &Answers,
+) -> Result<bool, AnswerError> {
+    let caller = Caller {
+        namespace: namespace_name,
+        namespace_labels: namespace(answers, namespace_name)?
+            .and_then(|n| n.pointer("/metadata/labels")),
+        pod_labels: Some(labels),
+    };
+    Ok(clients
+        .iter()
+        .any(|c| Who::declared(c, &spec.namespace).admits(caller)))
+}
+
+/// Who would take a pod with these labels for one of its own: a controller without an owner's mark on it, or a Service
+/// that sends traffic to what is not ready.
+fn taken(
+    answers: &Answers,
+    home: &str,
+    labels: &Map<String, Value>,
+) -> Result<Option<String>, AnswerError> {
+    let labels = Value::Object(labels.clone());
+    let there = |o: &&Value| text(o, "/metadata/namespace") == home;
+    let name = |o: &Value| format!("{} {home}/{}", text(o, "/kind"), text(o, "/metadata/name"));
+    for kind in controllers() {
+        let found = answers
+            .list(&kind)?
+            .unwrap_or_default()
+            .iter()
+            .filter(there)
+            .find(|c| match c.pointer("/spec/selector") {
+                Some(s) if kind.group.is_empty() => {
+                    s.as_object().is_some_and(|m| !m.is_empty())
+                        && labels_match(Some(s), Some(&labels))
+                }
+                Some(s) => selects(s, Some(&labels)),
+                None => false,
+            });
+        if let Some(found) = found {
+            return Ok(Some(name(found)));
+        }
+    }
+    let service = answers
+        .list(&lists::services())?
+        .unwrap_or_default()
+        .iter()
+        .filter(there)
+        .filter(|s| s.pointer("/spec/publishNotReadyAddresses") == Some(&Value::Bool(true)))
+        .find(|s| {
+            let selector = s.pointer("/spec/selector");
+            selector
+                .and_then(Value::as_object)
+                .is_some_and(|m| !m.is_empty())
+                && labels_match(selector, Some(&labels))
+        });
+    Ok(service.map(name))
+}
+
+/// A pod without labels beside the database, and one with a client's labels where nobody is let in.
+fn strangers(spec: &Spec, answers: &Answers, plan: &mut Plan) -> Result<(), AnswerError> {
+    let pods: Vec<Net> = answers
+        .list(&objects::nodes())?
+        .unwrap_or_default()
+        .iter()
+        .flat_map(|n| list(n, "/spec/podCIDRs"))
+        .filter_map(|c| Net::parse(c.as_str()?))
+        .collect();
+    let range = spec.allowed_clients.iter().find_map(|c| match c {
+        Client::Cidr { cidr } => Net::parse(cidr)
+            .is_some_and(|n| pods.iter().any(|p| p.meets(&n)))
+            .then_some(cidr),
+        Client::Pods { .. } => None,
+    });
+    if let Some(range) = range {
+        plan.no_strangers = Some(format!(
+            "addresses {range} are let in, and the pods of this cluster have such addresses"
+        ));
+        return Ok(());
+    }
+    let borrowed: Map<String, Value> = spec
+        .allowed_clients
+        .iter()
+        .find_map(|c| match c {
+            Client::Pods { pod_labels, .. } if !pod_labels.is_empty() => Some(
+                pod_labels
+                    .iter()
+                    .map(|(k, v)| (k.clone(), json!(v)))
+                    .collect(),
+            ),
+            _ => None,
+        })
+        // The label by which the chart's own policy would let anybody of the namespace in.
+        .unwrap_or_else(|| {
+            let key = format!("{}-client", service_name(&spec.release));
+            Map::from_iter([(key, json!("true"))])
+        });
+    let mut candidates = vec![("plain", spec.namespace.as_str(), Map::new())];
+    for home in ELSEWHERE {
+        candidates.push(("labelled", home, borrowed.clone()));
+    }
+    for (kind, home, labels) in candidates {
+        if plan
+            .probes
+            .iter()
+            .any(|p| p.name.contains(&format!("-{kind}-")))
+        {
+            continue;
+        }
+        let bare = Value::Object(labels.clone());
+        let mut denied = Vec::new();
+        for target in &plan.targets {
+            let clients = match target.port {
+                METRICS_PORT => &spec.metrics_clients,
+                _ => &spec.allowed_clients,
+            };
+            if !admitted(clients, spec, home, &bare, answers)? {
+                denied.push(target.clone());
+            }
+        }
+        let fit = denied.iter().any(|t| t.port == POSTGRESQL_PORT)
+            && (kind == "plain" || home != spec.namespace)
+            && namespace(answers, home)?.is_some()
+            && taken(answers, home, &labels)?.is_none();
+        if fit {
+            plan.probes.push(Probe {
+                name: format!("monopg-probe-{kind}-{}", short(&plan.run)),
+                namespace: home.to_owned(),
+                who: match kind {
+                    "plain" => format!("a pod without labels in namespace {home}"),
+                    _ => format!("a pod with a client's labels in namespace {home}"),
+                },
+                labels,
+                allowed: Vec::new(),
+                denied,
+            });
+        }
+    }
+    if !plan.probes.iter().any(|p| p.allowed.is_empty()) {
+        plan.no_strangers = Some("every pod that could be tried is let in by the settings".into());
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// The pods as a `List` for kubectl. They satisfy the `restricted` Pod Security Standard, never become ready, and
+    /// end by themselves.
+    pub fn manifest(&self) -> Value {
+        let items: Vec<Value> = self.probes.iter().map(|p| self.pod(p)).collect();
+        json!({"apiVersion": "v1", "kind": "List", "items": items})
+    }
+
+    fn pod(&self, probe: &Probe) -> Value {
+        let mut labels = probe.labels.clone();
+        labels.insert(LABEL.into(), json!(self.run));
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": probe.name, "namespace": probe.namespace, "labels": labels},
+            "spec": {
+                "restartPolicy": "Never",
+                "activeDeadlineSeconds": 120,
+                "terminationGracePeriodSeconds": 1,
+                "automountServiceAccountToken": false,
+                "enableServiceLinks": false,
+                // Nobody ever sets this condition: no Service sends traffic here.
+                "readinessGates": [{"conditionType": "monopg.io/never"}],
+                "securityContext": {"runAsNonRoot": true, "runAsUser": self.user, "runAsGroup": self.user,
+                    "seccompProfile": {"type": "RuntimeDefault"}},
+                "containers": [{
+                    "name": "probe", "image": self.image, "imagePullPolicy": "Never",
+                    "command": ["/bin/sh", "-c", "trap 'exit 0' TERM; sleep 120 & wait"],
+                    "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
+                        "privileged": false, "capabilities": {"drop": ["ALL"]}},
+                    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+                }],
+            },
+        })
+    }
+}

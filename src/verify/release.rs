@@ -1,0 +1,153 @@
+//! `release`: what was pinned is what is deployed, and every object of it is as rendered.
+//!
+//! May depend on `steps::release` and `cluster`. One reason: the step says what it would do; here all objects are
+//! compared field by field, whether or not the record vouches for them.
+
+use serde_json::{Value, json};
+
+use super::{Check, CheckId, Finding, problem};
+use crate::cluster::drift;
+use crate::engine::answers::Answers;
+use crate::engine::query::Query;
+use crate::engine::step::{Change, Step as _, StepError, Verdict};
+use crate::error::Problem;
+use crate::settings::Spec;
+use crate::steps::release::record::Recorded;
+use crate::steps::release::{self as step};
+
+const ID: CheckId = CheckId("release");
+
+/// See the module.
+pub struct Release {
+    step: step::Release,
+}
+
+impl Release {
+    /// For the release of these settings.
+    pub fn new(spec: &Spec) -> Self {
+        Release {
+            step: step::Release { spec: spec.clone() },
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{}/{}", self.step.spec.namespace, self.step.spec.release)
+    }
+}
+
+fn told(change: &Change) -> String {
+    let show = |v: &Option<String>| v.clone().unwrap_or_else(|| "absent".into());
+    format!(
+        "{}: {} instead of {}",
+        change.what,
+        show(&change.before),
+        show(&change.after)
+    )
+}
+
+/// One problem with every difference as a cause.
+fn differs(name: &str, differences: Vec<String>) -> Problem {
+    let what = match differences.len() {
+        1 => format!("release {name} is not as it shall be in one place"),
+        n => format!("release {name} is not as it shall be in {n} places"),
+    };
+    differences
+        .into_iter()
+        .fold(problem(ID, what), Problem::because)
+        .hint("see it with `monopg plan`; `monopg apply` mends it")
+}
+
+impl Check for Release {
+    fn id(&self) -> CheckId {
+        ID
+    }
+
+    fn title(&self) -> &'static str {
+        "The release is as pinned, and every object of it as rendered"
+    }
+
+    fn questions(&self) -> Vec<Query> {
+        self.step.whole()
+    }
+
+    fn judge(&self, answers: &Answers) -> Result<Finding, StepError> {
+        let spec = &self.step.spec;
+        let recorded = Recorded::read(answers)?;
+        let mut finding = Finding::passed("");
+        finding.measure("chart_sha256", spec.chart.sha256.as_str());
+        let mut differences = match self.step.judge(answers)?.verdict {
+            Verdict::InSync => Vec::new(),
+            Verdict::Drift(changes) => changes.items.iter().map(told).collect(),
+            Verdict::Waiting { reason } => return Ok(Finding::not_run(reason)),
+            Verdict::Refused(problems) => {
+                problems.into_iter().for_each(|p| finding.fail(p));
+                return Ok(finding);
+            }
+            Verdict::Stuck(p) => {
+                finding.fail(p);
+                return Ok(finding);
+            }
+            Verdict::Deferred { needs } => {
+                return Ok(Finding::not_run(format!("{needs} comes first")));
+            }
+        };
+        let mut seen = 0;
+        let mut revision = None;
+        match self.step.deployed(answers)? {
+            Some(deployed) => {
+                let (chart, version) = deployed.chart();
+                let pinned = (spec.chart.name.as_str(), spec.chart.version.as_str());
+                if (chart, version) != pinned {
+                    differences.push(format!(
+                        "chart: {chart} {version} instead of {} {}",
+                        pinned.0, pinned.1
+                    ));
+                }
+                finding.measure("chart", format!("{chart} {version}"));
+                finding.measure("revision", deployed.version());
+                revision = Some(deployed.version());
+                // Objects are asked for by the node's record; without one, the step has said what is wrong.
+                if recorded.record_of(spec).is_some() {
+                    for (object, wanted) in self.step.rendered(&deployed)? {
+                        seen += 1;
+                        for d in drift::compare(&object, &wanted, answers.live(&object)?) {
+                            let line = told(&Change {
+                                what: d.what(),
+                                before: d.before(),
+                                after: d.after(),
+                            });
+                            if !differences.contains(&line) {
+                                differences.push(line);
+                            }
+                        }
+                    }
+                }
+            }
+            None if differences.is_empty() => {
+                differences.push("Helm revision: none is deployed".into());
+            }
+            None => {}
+        }
+        finding.measure("objects", seen);
+        finding.measure("differences", json!(differences.len()));
+        if let Some(record) = recorded.record_of(spec) {
+            finding.measure("helm", record.inputs.helm.clone());
+            finding.measure("values_sha256", Value::from(record.inputs.values.clone()));
+            finding.measure("applied_at", record.at.clone());
+        }
+        finding.summary = format!(
+            "{} {} as pinned, revision {}, {seen} objects as rendered",
+            spec.chart.name,
+            spec.chart.version,
+            revision.unwrap_or_default()
+        );
+        if !differences.is_empty() {
+            finding.fail(differs(&self.name(), differences));
+        }
+        Ok(finding)
+    }
+}
+
+#[cfg(test)]
+#[path = "release_tests.rs"]
+mod tests;

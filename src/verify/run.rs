@@ -1,0 +1,325 @@
+//! One run of the checks on one host, and its verdict.
+//!
+//! May depend on `engine`, `host`. One reason: a check that could not be run must not look like one that passed, and
+//! this is the one place that counts.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Check, CheckId, CheckResult, Finding, IDS, Level, Outcome, login, network};
+use crate::engine::answers::Answers;
+use crate::engine::emit::HostEmitter;
+use crate::engine::event::{HostResult, Kind};
+use crate::engine::gather::{self, GatherError};
+use crate::engine::query::Query;
+use crate::engine::run::{failed, host_problem, interrupted, step_problem};
+use crate::engine::step::StepError;
+use crate::error::{Exit, Problem};
+use crate::host::Host;
+use crate::settings::Spec;
+
+/// How far to go, and what to leave out.
+#[derive(Clone)]
+pub struct Options {
+    /// How far.
+    pub level: Level,
+    /// Ids of checks that are left out.
+    pub skip: Vec<String>,
+    /// The run's id; probe pods carry it.
+    pub run_id: String,
+    /// Who holds the lock, for the next one who wants it. What only reads takes none.
+    pub holder: String,
+    /// Ends the run where nothing is half done.
+    pub cancel: CancellationToken,
+}
+
+impl Options {
+    fn leaves_out(&self, id: CheckId) -> bool {
+        self.skip.iter().any(|skipped| skipped == id.0)
+    }
+
+    fn probes(&self, id: CheckId) -> bool {
+        self.level >= Level::Probe && !self.leaves_out(id)
+    }
+
+    /// Whether probe pods are made.
+    fn makes_pods(&self) -> bool {
+        self.probes(network::ALLOWED) || self.probes(network::DENIED)
+    }
+}
+
+/// The checks that have nothing to say before a probe has run.
+const PROBES: [(CheckId, &str); 2] = [
+    (network::ALLOWED, "Declared clients get in"),
+    (network::DENIED, "Others do not get in"),
+];
+const CREDENTIALS: CheckId = CheckId("credentials");
+
+/// Why a host's checks ended before they came to anything.
+enum Stop {
+    Problem(Problem),
+    Cancelled,
+}
+
+impl From<GatherError> for Stop {
+    fn from(error: GatherError) -> Self {
+        Stop::Problem(match error {
+            GatherError::Host(e) => host_problem(&e),
+            GatherError::Answer(e) => step_problem(&StepError::Answer(e)),
+        })
+    }
+}
+
+/// Runs the checks on a host.
+pub async fn verify(
+    host: &dyn Host,
+    spec: &Spec,
+    options: &Options,
+    emitter: &HostEmitter,
+) -> HostResult {
+    emitter.emit(Kind::HostStarted { steps: Vec::new() });
+    let result = match checked(host, spec, options, emitter).await {
+        Ok(results) => verdict(results),
+        Err(Stop::Problem(problem)) => failed(vec![problem]),
+        Err(Stop::Cancelled) => interrupted(),
+    };
+    HostResult {
+        round_trips: host.round_trips(),
+        ..result
+    }
+}
+
+async fn checked(
+    host: &dyn Host,
+    spec: &Spec,
+    options: &Options,
+    emitter: &HostEmitter,
+) -> Result<Vec<CheckResult>, Stop> {
+    let checks = super::all(spec);
+    let started = Instant::now();
+    let mut asked = questions(&checks, options);
+    if options.makes_pods() {
+        asked.extend(network::questions(spec));
+    }
+    let lock = (options.level >= Level::Probe).then_some(options.holder.as_str());
+    let answers = tokio::select! {
+        biased;
+        () = options.cancel.cancelled() => return Err(Stop::Cancelled),
+        answers = gather::ask(host, &asked, lock) => answers?,
+    };
+    let tell = |result: &CheckResult| emitter.emit(Kind::CheckFinished(Box::new(result.clone())));
+    let mut results = judged(&checks, &answers, options, started.elapsed());
+    // The one that goes on is told when it is over.
+    let goes_on = |r: &CheckResult| r.check == CREDENTIALS && options.probes(CREDENTIALS);
+    results.iter().filter(|r| !goes_on(r)).for_each(tell);
+    let started = Instant::now();
+    let mut probed = probes(host, spec, &answers, options).await?;
+    if let Some(result) = results.iter_mut().find(|r| goes_on(r)) {
+        if let Some(finding) = probed.remove(&CREDENTIALS) {
+            add(result, finding, started.elapsed());
+        }
+        tell(result);
+    }
+    for (id, title) in PROBES {
+        let finding = match (options.leaves_out(id), probed.remove(&id)) {
+            (true, _) => Finding::not_run(LEFT_OUT),
+            (false, Some(finding)) => finding,
+            (false, None) => Finding::not_applicable("needs probe pods: not with --static"),
+        };
+        let result = result(id, title, options, finding, started.elapsed());
+        tell(&result);
+        results.push(result);
+    }
+    results.sort_by_key(|r| IDS.iter().position(|id| *id == r.check.0));
+    if options.cancel.is_cancelled() {
+        return Err(Stop::Cancelled);
+    }
+    Ok(results)
+}
+
+const LEFT_OUT: &str = "left out by --skip";
+
+/// What the checks that are not left out ask for, in one exchange.
+fn questions(checks: &[Box<dyn Check>], options: &Options) -> Vec<Query> {
+    checks
+        .iter()
+        .filter(|c| !options.leaves_out(c.id()))
+        .flat_map(|c| c.questions())
+        .collect()
+}
+
+fn judged(
+    checks: &[Box<dyn Check>],
+    answers: &Answers,
+    options: &Options,
+    took: Duration,
+) -> Vec<CheckResult> {
+    checks
+        .iter()
+        .map(|check| {
+            let finding = match options.leaves_out(check.id()) {
+                true => Finding::not_run(LEFT_OUT),
+                false => check.judge(answers).unwrap_or_else(|e| unread(&e)),
+            };
+            result(check.id(), check.title(), options, finding, took)
+        })
+        .collect()
+}
+
+/// What goes beyond reading: logins, and pods that try the ways to the database.
+async fn probes(
+    host: &dyn Host,
+    spec: &Spec,
+    answers: &Answers,
+    options: &Options,
+) -> Result<BTreeMap<CheckId, Finding>, Stop> {
+    let mut found = BTreeMap::new();
+    if options.probes(CREDENTIALS) && !options.cancel.is_cancelled() {
+        let finding = match login::questions(spec, answers, &options.run_id) {
+            Ok(asked) => {
+                let mut answers = answers.clone();
+                answers.merge(gather::ask(host, &asked, None).await?);
+                login::judge(spec, &answers).map_err(StepError::from)
+            }
+            Err(e) => Err(e.into()),
+        };
+        found.insert(CREDENTIALS, finding.unwrap_or_else(|e| unread(&e)));
+    }
+    if options.makes_pods() && !options.cancel.is_cancelled() {
+        let (allowed, denied) = match network::plan(spec, answers, &options.run_id) {
+            Err(e) => {
+                let e = StepError::from(e);
+                (unread(&e), unread(&e))
+            }
+            Ok(plan) if plan.impossible.is_some() => {
+                network::judge(&plan, &network::Seen::default())
+            }
+            Ok(plan) => {
+                let seen = network::run(host, &plan, &options.cancel).await;
+                network::judge(&plan, &seen.map_err(GatherError::from)?)
+            }
+        };
+        found.insert(network::ALLOWED, allowed);
+        found.insert(network::DENIED, denied);
+    }
+    Ok(found)
+}
+
+/// A question that was not answered is never "as it shall be".
+fn unread(error: &StepError) -> Finding {
+    let problem = step_problem(error);
+    let mut finding = Finding::not_run(problem.what.clone());
+    finding.problems.push(problem);
+    finding
+}
+
+fn result(
+    id: CheckId,
+    title: &str,
+    options: &Options,
+    finding: Finding,
+    took: Duration,
+) -> CheckResult {
+    let probed = options.probes(id) && (id == CREDENTIALS || PROBES.iter().any(|(p, _)| *p == id));
+    CheckResult {
+        check: id,
+        title: title.to_owned(),
+        level: match probed {
+            true => Level::Probe,
+            false => Level::Static,
+        },
+        outcome: finding.outcome,
+        failing: match finding.outcome {
+            Outcome::Failed => true,
+            Outcome::NotRun => !options.leaves_out(id),
+            Outcome::Passed | Outcome::Warning | Outcome::NotApplicable => false,
+        },
+        summary: finding.summary,
+        measured: finding.measured,
+        problems: finding.problems,
+        elapsed_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// Adds the later part of a check.
+fn add(result: &mut CheckResult, later: Finding, took: Duration) {
+    let mut finding = Finding {
+        outcome: result.outcome,
+        summary: std::mem::take(&mut result.summary),
+        measured: std::mem::take(&mut result.measured),
+        problems: std::mem::take(&mut result.problems),
+    };
+    finding.and(later);
+    result.failing = matches!(finding.outcome, Outcome::Failed | Outcome::NotRun);
+    result.outcome = finding.outcome;
+    result.summary = finding.summary;
+    result.measured = finding.measured;
+    result.problems = finding.problems;
+    result.elapsed_ms += u64::try_from(took.as_millis()).unwrap_or(0);
+}
+
+/// What the checks come to: 43 if one failed, or had to run and could not.
+fn verdict(results: Vec<CheckResult>) -> HostResult {
+    let mut result = HostResult {
+        msg: counted(&results),
+        ..HostResult::default()
+    };
+    for check in &results {
+        let named = |p: &Problem| Problem {
+            what: format!("{}: {}", check.check, p.what),
+            ..p.clone()
+        };
+        match check.outcome {
+            Outcome::Failed => result.errors.extend(check.problems.iter().map(named)),
+            Outcome::Warning => result.warnings.extend(check.problems.iter().map(named)),
+            Outcome::NotRun if check.failing => result.errors.push(could_not_run(check)),
+            Outcome::NotRun | Outcome::Passed | Outcome::NotApplicable => {}
+        }
+    }
+    if results.iter().any(|r| r.failing) {
+        result.failed = true;
+        result.exit = Exit::Verification.code();
+    }
+    result.checks = results;
+    result
+}
+
+fn could_not_run(check: &CheckResult) -> Problem {
+    let what = format!("{}: this check could not be run", check.check);
+    let mut problem = Problem::new("verify.not_run", Exit::Verification, what);
+    problem = problem.because(check.summary.clone());
+    for p in &check.problems {
+        problem.causes.extend(p.causes.iter().cloned());
+        problem.hints.extend(p.hints.iter().cloned());
+    }
+    problem.hint(format!(
+        "mend that; or, if it is known and accepted: --skip {}",
+        check.check
+    ))
+}
+
+/// As `6 passed, 1 warning, 1 failed`; what was not asked for is not counted.
+fn counted(results: &[CheckResult]) -> String {
+    let count = |outcome: Outcome| results.iter().filter(|r| r.outcome == outcome).count();
+    [
+        Outcome::Passed,
+        Outcome::Warning,
+        Outcome::NotRun,
+        Outcome::Failed,
+    ]
+    .into_iter()
+    .map(|o| (count(o), o.as_str()))
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, word)| match (n, word) {
+        (2.., "warning") => format!("{n} warnings"),
+        _ => format!("{n} {word}"),
+    })
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

@@ -1,0 +1,180 @@
+//! The volume, right and wrong.
+
+use serde_json::json;
+
+use crate::steps::storage;
+use crate::steps::testing::{in_shell, script};
+use crate::verify::samples::{DIRECTORY, World, disk};
+use crate::verify::{Check as _, Outcome};
+
+fn judged(spoil: impl FnOnce(&mut World)) -> String {
+    let mut world = World::healthy();
+    spoil(&mut world);
+    world.judged("storage")
+}
+
+#[test]
+fn where_it_shall_be() {
+    insta::assert_snapshot!(judged(|_| {}), @"passed: data-postgresql-0 is bound to /srv/k3s-storage/pvc-c1_data_data-postgresql-0, kept, 20.0 GiB free");
+    let found = World::healthy().found("storage").unwrap();
+    insta::assert_snapshot!(serde_json::Value::from(found.measured), @r#"{"claim":"data/data-postgresql-0","phase":"Bound","class":"local-path","volume":"pvc-c1","reclaim_policy":"Retain","directory":"/srv/k3s-storage/pvc-c1_data_data-postgresql-0","postgresql_major":"17","data_mode":"700","data_owner":"1001","free_bytes":21474836480,"total_bytes":107374182400,"free_inodes":100000}"#);
+}
+
+#[test]
+fn claim_and_volume() {
+    insta::assert_snapshot!(judged(|w| w.claim = None), @r#"
+    failed
+    43 storage: claim data/data-postgresql-0 does not exist
+      hint: run `monopg apply`
+    "#);
+    insta::assert_snapshot!(judged(|w| w.claim.as_mut().unwrap()["status"]["phase"] = json!("Lost")), @r#"
+    failed
+    43 storage: claim data/data-postgresql-0 is Lost, its volume pvc-c1 is Bound
+      hint: look at `k3s kubectl -n data describe pvc data-postgresql-0`
+    "#);
+    insta::assert_snapshot!(judged(|w| w.volumes.clear()), @r#"
+    failed
+    43 storage: claim data/data-postgresql-0 is Bound and has no volume
+      hint: look at `k3s kubectl -n data describe pvc data-postgresql-0`
+    "#);
+    insta::assert_snapshot!(judged(|w| w.volumes[0]["status"]["phase"] = json!("Released")), @r#"
+    failed
+    43 storage: claim data/data-postgresql-0 is Bound, its volume pvc-c1 is Released
+      hint: look at `k3s kubectl -n data describe pvc data-postgresql-0`
+    "#);
+    insta::assert_snapshot!(judged(|w| w.volumes[0]["spec"]["persistentVolumeReclaimPolicy"] = json!("Delete")), @r#"
+    failed
+    43 storage: volume pvc-c1 has the reclaim policy Delete: the data goes with the claim
+      hint: `monopg apply` sets it to Retain
+    "#);
+    insta::assert_snapshot!(judged(|w| w.volumes[0]["spec"]["hostPath"]["path"] = json!("/mnt/pvc-c1_data_data-postgresql-0")), @r#"
+    failed
+    43 preflight.volume_elsewhere: volume pvc-c1 lies in /mnt/pvc-c1_data_data-postgresql-0, outside of /srv/k3s-storage
+      caused by: a volume is bound to its directory for its life; monopg does not move data
+      hint: set monopg_storage_path to /mnt again; or dump, remove release and claim by hand, and restore
+    "#);
+    insta::assert_snapshot!(judged(|w| w.spec.storage_class = "fast".into()), @r#"
+    failed
+    43 storage: claim data/data-postgresql-0 is of class local-path, not of fast
+      hint: set monopg_storage_class: local-path; a claim keeps its class
+    "#);
+    insta::assert_snapshot!(judged(|w| w.class.as_mut().unwrap()["provisioner"] = json!("x/y")), @r#"
+    failed
+    43 storage: StorageClass local-path is provisioned by x/y, not by rancher.io/local-path
+    "#);
+    insta::assert_snapshot!(judged(|w| w.spec.storage_path = "/srv/k3s".into()), @r#"
+    failed
+    43 storage: new volumes would go to /srv/k3s-storage, not to /srv/k3s
+      hint: `monopg apply` sets k3s' default-local-storage-path
+    43 preflight.volume_elsewhere: volume pvc-c1 lies in /srv/k3s-storage/pvc-c1_data_data-postgresql-0, outside of /srv/k3s
+      caused by: a volume is bound to its directory for its life; monopg does not move data
+      hint: set monopg_storage_path to /srv/k3s-storage again; or dump, remove release and claim by hand, and restore
+    "#);
+}
+
+#[test]
+fn the_directory() {
+    let with = |line: &str| {
+        let text = format!("device=65\n{line}");
+        judged(|w| w.says("verify.storage", text))
+    };
+    insta::assert_snapshot!(with(""), @r#"
+    failed
+    43 preflight.directory_missing: the data directory of volume pvc-c1 is gone: /srv/k3s-storage/pvc-c1_data_data-postgresql-0
+      caused by: a started pod would make an empty database there
+      hint: is the file system mounted? `findmnt`; else restore the directory from a backup, then run again
+    "#);
+    insta::assert_snapshot!(with(&format!("directory=66 0 700 1001 17 {DIRECTORY}")), @r#"
+    failed
+    43 storage: /srv/k3s-storage/pvc-c1_data_data-postgresql-0 is on another file system than /srv/k3s-storage: something is mounted between the two
+      hint: see `findmnt -T /srv/k3s-storage/pvc-c1_data_data-postgresql-0` on the node
+    "#);
+    insta::assert_snapshot!(with(&format!("directory=65 0 - - - {DIRECTORY}")), @r#"
+    failed
+    43 storage: there is no database in /srv/k3s-storage/pvc-c1_data_data-postgresql-0: no PG_VERSION
+      hint: was the directory emptied? Restore a backup before the pod makes an empty database
+    "#);
+    insta::assert_snapshot!(with(&format!("directory=65 0 770 1001 17 {DIRECTORY}")), @r#"
+    failed
+    43 storage: the data directory in /srv/k3s-storage/pvc-c1_data_data-postgresql-0 has mode 770; PostgreSQL starts with 0700 or 0750 only
+      hint: `chmod 0700` it on the node
+    "#);
+    insta::assert_snapshot!(with(&format!("directory=65 0 750 0 17 {DIRECTORY}")), @r#"
+    failed
+    43 storage: the data directory in /srv/k3s-storage/pvc-c1_data_data-postgresql-0 belongs to user 0; PostgreSQL runs as 1001
+      hint: `chown -R 1001` it on the node
+    "#);
+}
+
+#[test]
+fn room() {
+    const GIB: u64 = 1 << 30;
+    for (free, total, used, outcome) in [
+        (8 * GIB, 80 * GIB, 0, Outcome::Passed),
+        (GIB, 10 * GIB, 7 * GIB, Outcome::Passed),
+        (GIB - 1, 10 * GIB, 7 * GIB, Outcome::Failed),
+        (2 * GIB, 20 * GIB + 10, 6 * GIB, Outcome::Failed),
+        (2 * GIB, 20 * GIB, 6 * GIB, Outcome::Passed),
+        (2 * GIB, 20 * GIB, 5 * GIB, Outcome::Warning),
+    ] {
+        let mut w = World::healthy();
+        w.says(storage::PATH, disk(free, total));
+        w.says(
+            "verify.storage",
+            format!(
+                "device=65\ndirectory=65 0 700 1001 17 {DIRECTORY}\nused={}",
+                used / 1024
+            ),
+        );
+        assert_eq!(
+            w.found("storage").unwrap().outcome,
+            outcome,
+            "{free} {total} {used}"
+        );
+    }
+    insta::assert_snapshot!(judged(|w| w.says(storage::PATH, disk(GIB, 100 * GIB))), @r#"
+    failed
+    43 storage: 1.0 GiB of 100.0 GiB are free under /srv/k3s-storage: the database is about to fill its disk
+      hint: free space or enlarge the disk
+    "#);
+    insta::assert_snapshot!(judged(|w| w.says(storage::PATH, disk(20 * GIB, 100 * GIB).replace("inodes_free=100000", "inodes_free=99"))), @r#"
+    failed
+    43 storage: only 99 inodes are free under /srv/k3s-storage
+      hint: remove small files there, or choose another file system
+    "#);
+    insta::assert_snapshot!(judged(|w| w.says(storage::PATH, "type=directory")), @"not run: the free space under /srv/k3s-storage cannot be read");
+}
+
+#[test]
+fn a_real_shell_looks_at_real_directories() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut spec = World::healthy().spec;
+    spec.storage_path = temp.path().to_str().unwrap().to_owned();
+    // More than any disk has: then it is counted what is used.
+    spec.volume_size.bytes = 1 << 60;
+    let volume = temp.path().join("pvc-c1_data_data-postgresql-0");
+    std::fs::create_dir_all(volume.join("data")).unwrap();
+    std::fs::create_dir_all(temp.path().join("pvc-c2_data_other")).unwrap();
+    std::fs::write(volume.join("data/PG_VERSION"), "17\n").unwrap();
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    std::fs::set_permissions(volume.join("data"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let meta = std::fs::metadata(&volume).unwrap();
+    let asked = super::Storage { spec: spec.clone() }.questions();
+    let question = asked.iter().find(|q| q.key == "verify.storage").unwrap();
+    let out = in_shell(script(question).0, b"");
+    let text = out.text();
+    let (dev, uid) = (meta.dev(), meta.uid());
+    let want = format!(
+        "device={dev}\ndirectory={dev} {uid} 700 {uid} 17 {}\nused=",
+        volume.display()
+    );
+    assert!(text.starts_with(&want), "{text}");
+    let used: u64 = text.rsplit('=').next().unwrap().parse().unwrap();
+    assert!(used > 0 && out.ok(), "{text}");
+    std::fs::remove_file(volume.join("data/PG_VERSION")).unwrap();
+    let text = in_shell(script(question).0, b"").text();
+    assert!(
+        text.contains(&format!("directory={dev} {uid} - - - ")),
+        "{text}"
+    );
+}
