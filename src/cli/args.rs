@@ -11,6 +11,7 @@ use super::duration;
 use super::wire::VerifyOptions;
 use crate::report::{Color, Format, Verbosity};
 use crate::verify::Level;
+use crate::verify::persistence::Restart;
 
 /// Brings one PostgreSQL on one mono-node k3s host to a declared state over SSH, and proves it.
 #[derive(Debug, Clone, Parser)]
@@ -264,6 +265,17 @@ pub struct CheckingArgs {
     /// Only read: no lock, no login, no probe pod
     #[arg(long = "static")]
     pub only_static: bool,
+    /// Also restart the database's pod, and with =node k3s and the node as well, to see that what was committed stays
+    #[arg(
+        long,
+        value_name = "WHAT",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "pod",
+        conflicts_with = "only_static"
+    )]
+    pub disruptive: Option<Restart>,
     /// Leave a check out; it then does not fail the verdict. May be repeated
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(crate::verify::IDS))]
     pub skip: Vec<String>,
@@ -273,10 +285,12 @@ impl CheckingArgs {
     /// As the checks take them.
     pub(super) fn options(&self) -> VerifyOptions {
         VerifyOptions {
-            level: match self.only_static {
-                true => Level::Static,
-                false => Level::Probe,
+            level: match (self.only_static, self.disruptive) {
+                (true, _) => Level::Static,
+                (false, None) => Level::Probe,
+                (false, Some(_)) => Level::Disruptive,
             },
+            restart: self.disruptive.unwrap_or(Restart::Pod),
             skip: self.skip.clone(),
         }
     }
@@ -478,6 +492,46 @@ mod tests {
         assert_eq!(a.run.wait_timeout, Duration::from_secs(90));
         assert_eq!(cli.output.verbosity(), Verbosity::Output);
         assert_eq!(cli.output.output, Some(Format::Json));
+    }
+
+    #[test]
+    fn how_far_the_checks_go() {
+        let options = |flags: &[&str]| {
+            let argv = ["monopg", "verify"].iter().chain(flags);
+            match Cli::try_parse_from(argv).map(|c| c.command) {
+                Ok(Command::Verify(v)) => {
+                    let o = v.checks.options();
+                    Some((o.level, o.restart, o.skip))
+                }
+                _ => None,
+            }
+        };
+        let none = Vec::new;
+        assert_eq!(options(&[]), Some((Level::Probe, Restart::Pod, none())));
+        assert_eq!(
+            options(&["--static", "--skip", "images,metrics", "--skip=storage"]),
+            Some((
+                Level::Static,
+                Restart::Pod,
+                vec!["images".into(), "metrics".into(), "storage".into()]
+            ))
+        );
+        assert_eq!(
+            options(&["--disruptive"]),
+            Some((Level::Disruptive, Restart::Pod, none()))
+        );
+        assert_eq!(
+            options(&["--disruptive=node"]),
+            Some((Level::Disruptive, Restart::Node, none()))
+        );
+        for wrong in [
+            &["--disruptive", "--static"][..],
+            &["--disruptive", "node"],
+            &["--disruptive=k3s"],
+            &["--skip", "everything"],
+        ] {
+            assert_eq!(options(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::report::Reporter;
 use crate::secrets::{Masker, Secret};
 use crate::settings::{self, HostSettings, Resolved, SettingsErrors, Spec};
 use crate::steps;
+use crate::verify::persistence::Restart;
 use crate::verify::{self, Level};
 
 /// What a run shall do.
@@ -52,6 +53,8 @@ impl RunOptions {
 pub struct VerifyOptions {
     /// How far it goes.
     pub level: Level,
+    /// What is restarted at the disruptive level.
+    pub restart: Restart,
     /// Ids of checks that are left out.
     pub skip: Vec<String>,
 }
@@ -161,6 +164,7 @@ pub async fn verify(session: &Session, options: &VerifyOptions) -> Result<Exit, 
     let run = Run::begin(session, true)?;
     let checks = verify::run::Options {
         level: options.level,
+        restart: options.restart,
         skip: options.skip.clone(),
         run_id: run.id.to_lowercase(),
         holder: run.holder(),

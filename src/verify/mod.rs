@@ -12,6 +12,7 @@
 //! | `metrics` | static | the exporter answers and the monitoring may ask it |
 //! | `images` | static | every image is on the node |
 //! | `restart.safety` | static | probes and time-outs leave a recovery the time that it needs |
+//! | `persistence` | disruptive | what was committed survives a restart |
 //!
 //! May depend on `steps` (their questions and pure judges), `engine`, `host`, `cluster`, `settings`. One reason: one
 //! file a check, and this table of contents. What each check does *not* prove stands in `docs/verify.md`.
@@ -25,6 +26,7 @@ mod lists;
 mod login;
 mod metrics;
 mod network;
+pub mod persistence;
 mod policy;
 mod release;
 mod restart;
@@ -78,6 +80,7 @@ pub const IDS: &[&str] = &[
     "metrics",
     "images",
     "restart.safety",
+    "persistence",
 ];
 
 /// A problem of a check; what it means for the verdict is the finding's to say.

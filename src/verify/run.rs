@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::persistence::{self, Restart, Trial};
 use super::{Check, CheckId, CheckResult, Finding, IDS, Level, Outcome, login, network};
 use crate::engine::answers::Answers;
 use crate::engine::emit::HostEmitter;
@@ -25,6 +26,8 @@ use crate::settings::Spec;
 pub struct Options {
     /// How far.
     pub level: Level,
+    /// What is restarted at the disruptive level.
+    pub restart: Restart,
     /// Ids of checks that are left out.
     pub skip: Vec<String>,
     /// The run's id; probe pods carry it.
@@ -42,6 +45,11 @@ impl Options {
 
     fn probes(&self, id: CheckId) -> bool {
         self.level >= Level::Probe && !self.leaves_out(id)
+    }
+
+    /// Whether something is restarted.
+    fn restarts(&self) -> bool {
+        self.level == Level::Disruptive && !self.leaves_out(persistence::ID)
     }
 
     /// Whether probe pods are made.
@@ -103,6 +111,9 @@ async fn checked(
     if options.makes_pods() {
         asked.extend(network::questions(spec));
     }
+    if options.restarts() {
+        asked.extend(persistence::questions(spec));
+    }
     let lock = (options.level >= Level::Probe).then_some(options.holder.as_str());
     let answers = tokio::select! {
         biased;
@@ -132,6 +143,20 @@ async fn checked(
         tell(&result);
         results.push(result);
     }
+    let started = Instant::now();
+    let finding = match options.leaves_out(persistence::ID) {
+        true => Finding::not_run(LEFT_OUT),
+        false => restarted(host, spec, &answers, options, emitter).await?,
+    };
+    let result = result(
+        persistence::ID,
+        persistence::TITLE,
+        options,
+        finding,
+        started.elapsed(),
+    );
+    tell(&result);
+    results.push(result);
     results.sort_by_key(|r| IDS.iter().position(|id| *id == r.check.0));
     if options.cancel.is_cancelled() {
         return Err(Stop::Cancelled);
@@ -207,6 +232,43 @@ async fn probes(
     Ok(found)
 }
 
+/// What restarts things, and says so first.
+async fn restarted(
+    host: &dyn Host,
+    spec: &Spec,
+    answers: &Answers,
+    options: &Options,
+    emitter: &HostEmitter,
+) -> Result<Finding, Stop> {
+    if !options.restarts() {
+        return Ok(Finding::not_applicable(
+            "restarts the database: only with --disruptive",
+        ));
+    }
+    if options.cancel.is_cancelled() {
+        return Err(Stop::Cancelled);
+    }
+    let what = match options.restart {
+        Restart::Pod => "the database is restarted now, to see whether what was committed stays",
+        Restart::Node => {
+            "the database, k3s and the node are restarted now, to see whether what was committed stays"
+        }
+    };
+    emitter.emit(Kind::Warning {
+        problem: Problem::new("verify.disruptive", Exit::Verification, what),
+    });
+    let trial = Trial {
+        host,
+        spec,
+        restart: options.restart,
+        run: &options.run_id,
+        holder: &options.holder,
+        pause: Duration::from_secs(2),
+        cancel: &options.cancel,
+    };
+    Ok(trial.run(answers).await.map_err(GatherError::from)?)
+}
+
 /// A question that was not answered is never "as it shall be".
 fn unread(error: &StepError) -> Finding {
     let problem = step_problem(error);
@@ -228,6 +290,7 @@ fn result(
         title: title.to_owned(),
         level: match probed {
             true => Level::Probe,
+            false if id == persistence::ID && options.restarts() => Level::Disruptive,
             false => Level::Static,
         },
         outcome: finding.outcome,

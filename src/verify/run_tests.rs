@@ -6,6 +6,7 @@ use crate::verify::samples::World;
 fn options(skip: &[&str]) -> Options {
     Options {
         level: Level::Static,
+        restart: Restart::Pod,
         skip: skip.iter().map(|s| (*s).to_owned()).collect(),
         run_id: "01RUN".into(),
         holder: "somebody".into(),
@@ -47,7 +48,8 @@ fn told(result: &HostResult) -> String {
 fn the_list_of_ids_is_that_of_the_checks() {
     let spec = World::healthy().spec;
     let ids: Vec<&str> = crate::verify::all(&spec).iter().map(|c| c.id().0).collect();
-    let probes: Vec<&str> = PROBES.iter().map(|(id, _)| id.0).collect();
+    let mut probes: Vec<&str> = PROBES.iter().map(|(id, _)| id.0).collect();
+    probes.push(persistence::ID.0);
     let listed: Vec<&str> = IDS
         .iter()
         .copied()

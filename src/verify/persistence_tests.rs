@@ -1,0 +1,289 @@
+//! Restarts, played by a host that says what it is told to.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::*;
+use crate::host::Upload;
+use crate::verify::samples::{World, said};
+
+/// Answers by the command's label, in order; whatever else is asked succeeds and says nothing.
+struct Played {
+    script: Mutex<VecDeque<(&'static str, Result<Output, HostError>)>>,
+    asked: Mutex<Vec<String>>,
+}
+
+#[async_trait::async_trait]
+impl Host for Played {
+    fn name(&self) -> &str {
+        "pg1"
+    }
+    async fn run(&self, command: Command) -> Result<Output, HostError> {
+        let told = format!(
+            "{} {}",
+            command.label,
+            command.args.get(2).cloned().unwrap_or_default()
+        );
+        assert!(!told.contains("c4nary") && !command.script.contains("c4nary"));
+        self.asked.lock().unwrap().push(told.trim().to_owned());
+        let mut script = self.script.lock().unwrap();
+        match script.iter().position(|(label, _)| *label == command.label) {
+            Some(at) => script.remove(at).unwrap().1,
+            None => Ok(Output::default()),
+        }
+    }
+    async fn lock_and_run(&self, holder: &str, command: Command) -> Result<Output, HostError> {
+        assert_eq!(holder, "me");
+        self.run(command).await
+    }
+    async fn upload(
+        &self,
+        _: Upload<'_>,
+        _: &(dyn Fn(u64) + Send + Sync),
+    ) -> Result<(), HostError> {
+        panic!("nothing is uploaded")
+    }
+    async fn watch(&self, _: Vec<String>) -> Result<(), HostError> {
+        Ok(())
+    }
+    async fn woken(&self, _: Duration) -> Result<bool, HostError> {
+        Ok(false)
+    }
+    async fn reconnect(&self) -> Result<(), HostError> {
+        self.asked.lock().unwrap().push("reconnect".into());
+        Ok(())
+    }
+    fn round_trips(&self) -> u64 {
+        0
+    }
+}
+
+fn says(text: &str) -> Result<Output, HostError> {
+    Ok(Output {
+        stdout: text.into(),
+        ..Output::default()
+    })
+}
+
+fn fails(status: i32, stderr: &str) -> Result<Output, HostError> {
+    Ok(Output {
+        status,
+        stderr: stderr.into(),
+        ..Output::default()
+    })
+}
+
+fn lost() -> Result<Output, HostError> {
+    Err(HostError::Lost {
+        host: "pg1".into(),
+        during: "x".into(),
+        tail: String::new(),
+    })
+}
+
+const WRITTEN: &str = "ask the database";
+const WAIT: &str = "wait for the database";
+
+/// What is found, and what was asked of the host.
+async fn tried(
+    restart: Restart,
+    script: Vec<(&'static str, Result<Output, HostError>)>,
+) -> (String, Vec<String>) {
+    let mut world = World::healthy();
+    world.pod()["metadata"]["uid"] = json!("u-old");
+    let host = Played {
+        script: Mutex::new(script.into()),
+        asked: Mutex::default(),
+    };
+    let answers = world.answers(&questions(&world.spec)).0;
+    let trial = Trial {
+        host: &host,
+        spec: &world.spec,
+        restart,
+        run: "01token",
+        holder: "me",
+        pause: Duration::from_millis(1),
+        cancel: &CancellationToken::new(),
+    };
+    let text = match trial.run(&answers).await {
+        Ok(finding) => format!("{} {}", said(&finding), Value::from(finding.measured)),
+        Err(e) => format!("error: {e}"),
+    };
+    (text, host.asked.into_inner().unwrap())
+}
+
+fn deleted() -> (&'static str, Result<Output, HostError>) {
+    ("delete the pod", says("1000.5"))
+}
+
+#[tokio::test]
+async fn the_row_comes_back() {
+    let (text, asked) = tried(
+        Restart::Pod,
+        vec![
+            (WRITTEN, says("on")),
+            deleted(),
+            (WAIT, fails(4, "")),
+            (WAIT, says("1007.71\n01token")),
+        ],
+    )
+    .await;
+    insta::assert_snapshot!(text, @r#"passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod {"volume":"pvc-c1","away_seconds":{"pod":7.2}}"#);
+    insta::assert_snapshot!(asked.join("\n"), @r#"
+    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
+    delete the pod
+    wait for the database select token from monopg_verify.token
+    wait for the database select token from monopg_verify.token
+    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade
+    "#);
+}
+
+#[tokio::test]
+async fn the_row_does_not_come_back() {
+    for row in ["1007.7", "1007.7\nolder"] {
+        let (text, asked) = tried(
+            Restart::Node,
+            vec![(WRITTEN, says("on")), deleted(), (WAIT, says(row))],
+        )
+        .await;
+        assert!(
+            text.starts_with("failed\n43 persistence: after a restart of the pod there is "),
+            "{text}"
+        );
+        // Nothing more is restarted, and the row goes.
+        assert!(asked.last().unwrap().contains("drop schema"), "{asked:?}");
+        assert!(
+            !asked.iter().any(|a| a.contains("restart k3s")),
+            "{asked:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_ends_it_before() {
+    let (text, asked) = tried(
+        Restart::Pod,
+        vec![(
+            WRITTEN,
+            fails(2, "psql: error: x\nFATAL: password authentication failed"),
+        )],
+    )
+    .await;
+    insta::assert_snapshot!(text, @"not run: no row could be written: FATAL: password authentication failed {}");
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    let (text, asked) = tried(
+        Restart::Pod,
+        vec![
+            (WRITTEN, says("on")),
+            ("delete the pod", fails(1, "Forbidden")),
+        ],
+    )
+    .await;
+    insta::assert_snapshot!(text, @r#"not run: the pod could not be deleted: Forbidden {"volume":"pvc-c1"}"#);
+    assert!(asked.last().unwrap().contains("drop schema"));
+    let (text, _) = tried(
+        Restart::Pod,
+        vec![(WRITTEN, says("on")), deleted(), (WAIT, lost())],
+    )
+    .await;
+    insta::assert_snapshot!(text, @"error: the connection to pg1 was lost during: x");
+    let (text, _) = tried(
+        Restart::Pod,
+        vec![
+            (WRITTEN, says("off")),
+            deleted(),
+            (WAIT, says("1007.7\n01token")),
+            (WRITTEN, fails(1, "no")),
+        ],
+    )
+    .await;
+    insta::assert_snapshot!(text, @r#"
+    failed
+    43 persistence: fsync is off: what was committed is lost with the power
+      hint: remove fsync = off from the configuration (primary.extendedConfiguration in the values)
+    43 persistence: the row that was written could not be removed
+      hint: the next run removes it; or, in psql: drop schema monopg_verify cascade {"volume":"pvc-c1","away_seconds":{"pod":7.2}}
+    "#);
+}
+
+#[tokio::test]
+async fn k3s_and_the_node() {
+    let boot = |id: &str| ("ask for the boot", says(id));
+    let (text, asked) = tried(
+        Restart::Node,
+        vec![
+            (WRITTEN, says("on")),
+            deleted(),
+            (WAIT, says("1007.7\n01token")),
+            (WAIT, says("1010.0\n01token")),
+            boot("b1"),
+            ("boot the node", says("")),
+            boot("b1"),
+            ("ask for the boot", lost()),
+            boot("b2"),
+            (WAIT, says("1100.0\n01token")),
+        ],
+    )
+    .await;
+    assert!(text.starts_with("passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod, after a restart of k3s, after "), "{text}");
+    insta::assert_snapshot!(asked.join("\n"), @r#"
+    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
+    delete the pod
+    wait for the database select token from monopg_verify.token
+    restart k3s
+    wait for the database select token from monopg_verify.token
+    ask for the boot
+    boot the node
+    ask for the boot
+    ask for the boot
+    reconnect
+    ask for the boot
+    take the lock again
+    wait for the database select token from monopg_verify.token
+    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade
+    "#);
+}
+
+#[test]
+fn a_real_shell_waits_for_another_pod() {
+    use crate::steps::testing::with_args;
+    // kubectl as a function: the pod's uid, then what psql says.
+    let kubectl = |uid: &str, psql: &str| {
+        format!(
+            "kc() {{ case $1 in get) printf %s {uid} ;; *) cat >/dev/null; {psql} ;; esac; }}\nsleep() {{ i=60; }}\n"
+        )
+    };
+    let asked = |uid: &str, psql: &str, other: &str| {
+        let script = format!("{}{SQL}{AWAIT}", kubectl(uid, psql));
+        let out = with_args(&script, &["data", "postgresql-0", READ, other]);
+        (
+            out.status,
+            out.text().lines().skip(1).collect::<Vec<_>>().join("\n"),
+        )
+    };
+    assert_eq!(asked("new", "echo row", "old"), (0, "row".into()));
+    assert_eq!(asked("old", "echo row", "old"), (4, String::new()));
+    assert_eq!(
+        asked("old2026-11-23T00:00:00Z", "echo row", "old"),
+        (4, String::new())
+    );
+    assert_eq!(asked("''", "echo row", "old"), (4, String::new()));
+    assert_eq!(asked("same", "echo row", ""), (0, "row".into()));
+    assert_eq!(
+        asked("new", "{ echo starting up; false; }", "old"),
+        (4, String::new())
+    );
+    assert_eq!(
+        asked(
+            "new",
+            "{ echo 'ERROR:  42P01: relation does not exist'; false; }",
+            "old"
+        ),
+        (0, String::new())
+    );
+    // What the kubelet says of a pod that it has not found again yet is no answer of the database.
+    assert_eq!(
+        asked("new", "{ echo 'error: pod does not exist'; false; }", "old"),
+        (4, String::new())
+    );
+}
