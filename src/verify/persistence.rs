@@ -203,11 +203,12 @@ impl Trial<'_> {
         }
         if self.restart == Restart::Node && finding.problems.is_empty() {
             self.k3s(&mut told, finding).await?;
-            if finding.problems.is_empty() && !self.cancel.is_cancelled() {
-                if let Some(seconds) = self.boot(finding).await? {
-                    away.insert("node".into(), tenths(seconds));
-                    told.push(format!("after {seconds:.0} s for a boot of the node"));
-                }
+            if finding.problems.is_empty()
+                && !self.cancel.is_cancelled()
+                && let Some(seconds) = self.boot(finding).await?
+            {
+                away.insert("node".into(), tenths(seconds));
+                told.push(format!("after {seconds:.0} s for a boot of the node"));
             }
         }
         finding.measure("away_seconds", Value::Object(away));

@@ -196,8 +196,10 @@ impl Storage {
         finding.measure("postgresql_major", found.version);
         finding.measure("data_mode", found.mode);
         finding.measure("data_owner", found.owner);
-        // PostgreSQL's own rule (miscinit.c): 0700, or 0750 with group access.
-        if !matches!(found.mode, "700" | "750") {
+        // PostgreSQL's own rule (checkDataDir in miscinit.c): no writing by the group, nothing for others. A setgid bit, as
+        // fsGroup leaves it after a restart of the pod, does not matter.
+        let mode = u32::from_str_radix(found.mode, 8).unwrap_or(u32::MAX);
+        if mode & 0o027 != 0 {
             let what = format!(
                 "the data directory in {path} has mode {}; PostgreSQL starts with 0700 or 0750 only",
                 found.mode

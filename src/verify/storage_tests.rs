@@ -94,6 +94,17 @@ fn the_directory() {
     43 storage: there is no database in /srv/k3s-storage/pvc-c1_data_data-postgresql-0: no PG_VERSION
       hint: was the directory emptied? Restore a backup before the pod makes an empty database
     "#);
+    for (mode, fine) in [
+        ("700", true),
+        ("750", true),
+        ("2700", true),
+        ("2770", false),
+        ("755", false),
+        ("?", false),
+    ] {
+        let found = with(&format!("directory=65 0 {mode} 1001 17 {DIRECTORY}"));
+        assert_eq!(found.starts_with("passed"), fine, "{found}");
+    }
     insta::assert_snapshot!(with(&format!("directory=65 0 770 1001 17 {DIRECTORY}")), @r#"
     failed
     43 storage: the data directory in /srv/k3s-storage/pvc-c1_data_data-postgresql-0 has mode 770; PostgreSQL starts with 0700 or 0750 only

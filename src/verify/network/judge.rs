@@ -198,6 +198,7 @@ fn denied(plan: &Plan, seen: &Seen) -> Finding {
     let mut refused = 0;
     let mut uncontrolled: Vec<String> = Vec::new();
     let mut entered: Vec<String> = Vec::new();
+    let mut by_policy = false;
     for probe in plan.probes.iter().filter(|p| !p.denied.is_empty()) {
         let answers: Vec<(&Target, Option<&Answer>)> = probe
             .denied
@@ -216,7 +217,10 @@ fn denied(plan: &Plan, seen: &Seen) -> Finding {
             let Some(answer) = answer else { continue };
             tried.push(json!({"who": probe.who, "address": target.to_string(), "answer": answer.word, "tries": answer.tries}));
             match answer.word.as_str() {
-                "open" => entered.push(format!("{} gets in at {target}", probe.who)),
+                "open" => {
+                    by_policy |= probe.let_in;
+                    entered.push(format!("{} gets in at {target}", probe.who));
+                }
                 "refused" | "silent" if seen.controlled(target) => refused += 1,
                 // A name that is not resolved is no proof; its address is tried by itself.
                 "unresolved" => {}
@@ -229,18 +233,21 @@ fn denied(plan: &Plan, seen: &Seen) -> Finding {
     finding.measure("tried", tried);
     let strangers = plan.probes.iter().filter(|p| p.allowed.is_empty()).count();
     if !entered.is_empty() {
-        // Not one door is shut: that is no hole in a policy.
-        let what = match refused {
-            0 => "nothing enforces network policies: strangers get in".to_owned(),
+        // Not one door is shut, and no policy opens them.
+        let what = match (refused, by_policy) {
+            (0, false) => "nothing enforces network policies: strangers get in".to_owned(),
             _ => match entered.as_slice() {
                 [one] => one.clone(),
                 [first, rest @ ..] => format!("{first} (and {} more ways in)", rest.len()),
                 [] => String::new(),
             },
         };
-        let causes = entered.iter().skip(usize::from(refused > 0));
+        let causes = entered.iter().skip(usize::from(refused > 0 || by_policy));
         let p = causes.fold(problem(DENIED, what), |p, e| p.because(e.clone()));
-        finding.fail(p.hint("see what network.policy says; if it passed, the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)"));
+        finding.fail(p.hint(match by_policy {
+            true => "a NetworkPolicy lets them in: network.policy names it",
+            false => "the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)",
+        }));
     }
     if let Some(why) = &plan.no_strangers {
         if strangers == 0 && refused == 0 && entered.is_empty() {

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{LABEL, controllers, metrics_service, service};
-use crate::cluster::admission::{Caller, Who};
+use crate::cluster::admission::{self, Caller, Who};
 use crate::cluster::facts::{is_true, list, text};
 use crate::cluster::net::Net;
 use crate::cluster::selector::{labels_match, selects};
@@ -55,6 +55,8 @@ pub struct Probe {
     pub allowed: Vec<Target>,
     /// Where it shall not.
     pub denied: Vec<Target>,
+    /// The live policies let it get to the database all the same: then it gets in although they are enforced.
+    pub let_in: bool,
 }
 
 /// What will be tried, and what will not.
@@ -112,7 +114,7 @@ pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerErr
     };
     plan.targets = [database.clone(), metrics.clone()].concat();
     clients(spec, answers, &database, &metrics, &mut plan)?;
-    strangers(spec, answers, &mut plan)?;
+    strangers(spec, answers, pod, &mut plan)?;
     Ok(plan)
 }
 
@@ -191,6 +193,7 @@ fn clients(
             namespace: home.to_owned(),
             labels,
             who,
+            let_in: true,
             allowed: database.to_vec(),
             denied: match also {
                 true => Vec::new(),
@@ -271,7 +274,14 @@ fn taken(
 }
 
 /// A pod without labels beside the database, and one with a client's labels where nobody is let in.
-fn strangers(spec: &Spec, answers: &Answers, plan: &mut Plan) -> Result<(), AnswerError> {
+fn strangers(
+    spec: &Spec,
+    answers: &Answers,
+    pod: &Value,
+    plan: &mut Plan,
+) -> Result<(), AnswerError> {
+    let policies = answers.list(&admission::policies())?.unwrap_or_default();
+    let live = admission::admission(policies, pod, POSTGRESQL_PORT);
     let pods: Vec<Net> = answers
         .list(&objects::nodes())?
         .unwrap_or_default()
@@ -336,6 +346,12 @@ fn strangers(spec: &Spec, answers: &Answers, plan: &mut Plan) -> Result<(), Answ
             && namespace(answers, home)?.is_some()
             && taken(answers, home, &labels)?.is_none();
         if fit {
+            let let_in = live.admits(Caller {
+                namespace: home,
+                namespace_labels: namespace(answers, home)?
+                    .and_then(|n| n.pointer("/metadata/labels")),
+                pod_labels: Some(&bare),
+            });
             plan.probes.push(Probe {
                 name: format!("monopg-probe-{kind}-{}", short(&plan.run)),
                 namespace: home.to_owned(),
@@ -344,6 +360,7 @@ fn strangers(spec: &Spec, answers: &Answers, plan: &mut Plan) -> Result<(), Answ
                     _ => format!("a pod with a client's labels in namespace {home}"),
                 },
                 labels,
+                let_in,
                 allowed: Vec::new(),
                 denied,
             });

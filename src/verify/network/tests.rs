@@ -337,7 +337,7 @@ fn what_the_answers_mean() {
       caused by: a pod with a client's labels in namespace default gets in at 10.42.0.9:5432
       caused by: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
       caused by: a pod with a client's labels in namespace default gets in at postgresql-hl.data.svc:5432
-      hint: see what network.policy says; if it passed, the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
+      hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // One hole.
     insta::assert_snapshot!(both(&plan, &seen(&plan, |pod, host, _, inside| match (inside, host) {
@@ -348,7 +348,7 @@ fn what_the_answers_mean() {
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
     43 network.denied: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
-      hint: see what network.policy says; if it passed, the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
+      hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // The client is shut out, the node is not.
     insta::assert_snapshot!(both(&plan, &seen(&plan, |pod, host, _, inside| match (inside, host) {
@@ -374,6 +374,25 @@ fn what_the_answers_mean() {
       caused by: the node itself does not get in there either
       hint: see what network.policy says; a policy for outgoing traffic in the client's namespace refuses as well
     not run: nobody at all gets in at 10.42.0.9:5432, 10.43.0.7:5432: that strangers do not proves nothing
+    "#);
+}
+
+/// Another policy that opens everything is no missing engine.
+#[test]
+fn a_policy_lets_strangers_in() {
+    let mut w = world();
+    w.policies.push(json!({"kind": "NetworkPolicy", "metadata": {"name": "more", "namespace": "data"}, "spec": {"podSelector": {}, "ingress": [{}]}}));
+    let plan = planned(&w);
+    insta::assert_snapshot!(both(&plan, &seen(&plan, |_, _, _, _| "open")), @r#"
+    passed: got in at 3 addresses: pods app=api of namespace apps
+    failed
+    43 network.denied: a pod without labels in namespace data gets in at 10.42.0.9:5432 (and 5 more ways in)
+      caused by: a pod without labels in namespace data gets in at 10.43.0.7:5432
+      caused by: a pod without labels in namespace data gets in at postgresql-hl.data.svc:5432
+      caused by: a pod with a client's labels in namespace default gets in at 10.42.0.9:5432
+      caused by: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
+      caused by: a pod with a client's labels in namespace default gets in at postgresql-hl.data.svc:5432
+      hint: a NetworkPolicy lets them in: network.policy names it
     "#);
 }
 
