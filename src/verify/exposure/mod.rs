@@ -76,7 +76,7 @@ impl Private {
         let Ok(address) = address.parse::<IpAddr>() else {
             return false;
         };
-        !address.is_unspecified() && self.nets.iter().any(|n| n.contains(address))
+        self.nets.iter().any(|n| n.contains(address))
     }
 }
 
