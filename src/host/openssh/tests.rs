@@ -92,7 +92,6 @@ async fn ssh_itself_agrees_with_every_correction() {
         "sessiontype default",
         "updatehostkeys false",
         "batchmode yes",
-        "requesttty false",
         "escapechar none",
         "clearallforwardings yes",
         "controlmaster false",
