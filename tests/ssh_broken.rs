@@ -11,7 +11,7 @@ use monopg::error::Exit;
 use monopg::host::lasting::Lasting;
 use monopg::host::person::Person;
 use monopg::host::{Command, Host, HostError, ssh};
-use monopg::settings::spec::Connection;
+use monopg::settings::spec::{Connection, Via};
 use ssh_support::{Keygen, Server, Setup};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,23 +209,30 @@ async fn a_refused_login_or_host_key_is_never_tried_again() {
 /// Keepalives tell a far side that is busy from one that is gone.
 #[tokio::test]
 async fn silence_is_a_lost_connection_and_a_long_command_a_time_out() {
-    let server = with_own_folder();
-    let gate = Gate::to(server.port).await;
-    let connection = gate.connection(&server);
-    let gone = lasting("gone", &connection).await.unwrap();
-    gone.run(Command::new("ask", "true")).await.unwrap();
-    let mut straight = connection.clone();
-    straight.port = Some(server.port);
-    server.know("ed25519");
-    let busy = lasting("busy", &straight).await.unwrap();
-    gate.stalled.store(true, Ordering::SeqCst);
-    let begin = Instant::now();
-    let long = || Command::new("long", "sleep 60").limit(Duration::from_secs(4));
-    let (lost, late) = tokio::join!(gone.run(long()), busy.run(long()));
-    let (lost, late) = (lost.unwrap_err(), late.unwrap_err());
-    assert!(matches!(lost, HostError::Lost { .. }), "{lost:?}");
-    assert!(matches!(late, HostError::Timeout { .. }), "{late:?}");
-    assert!(begin.elapsed() < Duration::from_secs(30));
+    let by = async |via: Via| {
+        let server = with_own_folder();
+        let gate = Gate::to(server.port).await;
+        let mut connection = gate.connection(&server);
+        connection.via = via;
+        let gone = lasting("gone", &connection).await.unwrap();
+        gone.run(Command::new("ask", "true")).await.unwrap();
+        let mut straight = connection.clone();
+        straight.port = Some(server.port);
+        server.know("ed25519");
+        let busy = lasting("busy", &straight).await.unwrap();
+        gate.stalled.store(true, Ordering::SeqCst);
+        let begin = Instant::now();
+        let long = || Command::new("long", "sleep 60").limit(Duration::from_secs(4));
+        let (lost, late) = tokio::join!(gone.run(long()), busy.run(long()));
+        let (lost, late) = (lost.unwrap_err(), late.unwrap_err());
+        assert!(matches!(lost, HostError::Lost { .. }), "{via:?} {lost:?}");
+        assert!(
+            matches!(late, HostError::Timeout { .. }),
+            "{via:?} {late:?}"
+        );
+        assert!(begin.elapsed() < Duration::from_secs(30));
+    };
+    tokio::join!(by(Via::Ssh), by(Via::OpenSsh));
 }
 
 #[tokio::test]

@@ -126,13 +126,13 @@ pub async fn connect_asking(
     for options in &route.stops {
         let session = match (before.take(), &route.command) {
             (Some(jump_host), _) => {
-                let credentials = Credentials::of(connection, options, person);
+                let credentials = Credentials::of(name, connection, options, person);
                 let session = behind(&jump_host, options, &credentials).await;
                 way.insert(0, Box::new((jump_host.handle, jump_host.way)));
                 session
             }
             (None, Some(command)) => {
-                let credentials = Credentials::of(connection, options, person);
+                let credentials = Credentials::of(name, connection, options, person);
                 match by_command(command, options, &credentials).await {
                     Ok((session, running)) => {
                         way.push(Box::new(running));
@@ -142,7 +142,7 @@ pub async fn connect_asking(
                 }
             }
             (None, None) => {
-                let credentials = Credentials::of(connection, options, person);
+                let credentials = Credentials::of(name, connection, options, person);
                 directly(name, options, &credentials).await
             }
         };
@@ -170,12 +170,12 @@ struct Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     /// The host's password and pinned host key are not for jump hosts.
-    fn of(connection: &'a Connection, options: &Options, person: &Arc<Person>) -> Self {
+    fn of(name: &str, connection: &'a Connection, options: &Options, person: &Arc<Person>) -> Self {
         let own = options.jump_host.is_none();
-        let asker = Asker::new(match options.batch {
-            true => Person::nobody("BatchMode is set"),
-            false => Arc::clone(person),
-        });
+        let mut asker = Asker::new(Arc::clone(person), name);
+        if options.batch {
+            asker = asker.asking_nobody("BatchMode is set");
+        }
         Credentials {
             pin: connection.host_key.clone().filter(|_| own),
             password: connection.password.as_ref().filter(|_| own),
@@ -366,8 +366,8 @@ fn broke_off(error: &russh::Error) -> bool {
 }
 
 fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {
-    let algorithms = trust.algorithms();
-    if algorithms.is_empty() {
+    let (algorithms, certificates) = (trust.algorithms(), trust.certificates());
+    if algorithms.is_empty() && certificates.is_empty() {
         return Err(HostError::Unsupported(
             "HostKeyAlgorithms leaves no algorithm that monopg speaks".into(),
         ));
@@ -375,7 +375,7 @@ fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {
     Ok(Arc::new(Config {
         preferred: Preferred {
             key: Cow::Owned(algorithms),
-            host_key_certificates: Cow::Owned(trust.certificates()),
+            host_key_certificates: Cow::Owned(certificates),
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::DEFAULT
         },

@@ -37,8 +37,8 @@ const ALWAYS: &[&str] = &[
     "Tunnel=no",
     "PermitLocalCommand=no",
     "RemoteCommand=none",
-    // Read from a pipe of our own.
-    "LogLevel=DEBUG1",
+    // Read from a pipe of our own. Below this ssh does not tell of the packets that it receives.
+    "LogLevel=DEBUG3",
 ];
 
 /// What `ssh -G` says about a host: all files and arguments applied.
@@ -119,6 +119,14 @@ impl Resolved {
     pub fn pinned(mut self) -> Resolved {
         let option = format!("HostKeyAlgorithms={}", self.plain_algorithms);
         self.corrections.push(option);
+        self
+    }
+
+    /// Nobody is there, whatever an argument says.
+    #[must_use]
+    pub fn unasked(mut self) -> Resolved {
+        self.corrections.push("BatchMode=yes".to_owned());
+        self.asks = false;
         self
     }
 

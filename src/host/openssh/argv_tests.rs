@@ -30,7 +30,7 @@ fn words(text: &str) -> Vec<String> {
 /// The part that is as Ansible's.
 fn ansibles(connection: &Connection) -> String {
     let args = arguments(connection, &[]).unwrap().join(" ");
-    let (own, rest) = args.split_once(" -o LogLevel=DEBUG1 ").unwrap();
+    let (own, rest) = args.split_once(" -o LogLevel=DEBUG3 ").unwrap();
     assert!(own.starts_with("-e none -o NoHostAuthenticationForLocalhost=no "));
     rest.strip_suffix(" -o BatchMode=yes").unwrap().to_owned()
 }

@@ -14,10 +14,14 @@ use super::hostkey_words::Facts;
 use super::options::{Options, Strict};
 use crate::host::HostError;
 use crate::host::known_hosts::{self, KnownHosts, Verdict, algorithm_name};
+use crate::host::marker::clean;
 use crate::host::person::{Asker, Turn};
 
 /// Answers that are neither yes, no nor the fingerprint, before the question counts as answered with no.
 const ANSWERS: usize = 5;
+
+/// More characters of a reason are not kept.
+const WORDS: usize = 1000;
 
 /// What ends a connection from within russh's loop.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,8 @@ pub struct Reason(Arc<Mutex<Option<String>>>);
 
 impl Reason {
     fn set(&self, why: String) {
+        // The server's own words may be among them.
+        let why = clean(why.as_bytes()).chars().take(WORDS).collect();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
@@ -78,34 +84,61 @@ impl Trust {
         }
     }
 
-    /// The algorithms to ask for: those of known keys first, SHA-1 never.
+    /// The algorithms to ask for, SHA-1 never: those of known keys first, unless `HostKeyAlgorithms` has an order of
+    /// its own.
     pub fn algorithms(&self) -> Vec<Algorithm> {
-        order(&self.known.algorithms(&self.options.target))
-            .into_iter()
-            .filter(|a| self.options.wants_algorithm(a.as_str()))
-            .collect()
+        let mut wanted = order(&self.known.algorithms(&self.options.target));
+        wanted.retain(|a| self.options.wants_algorithm(a.as_str()));
+        let rank = |a: &Algorithm| self.options.rank_of_algorithm(a.as_str());
+        if wanted.iter().any(|a| rank(a).is_some()) {
+            // As OpenSSH: what is known counts no more.
+            wanted = order(&[]);
+            wanted.retain(|a| self.options.wants_algorithm(a.as_str()));
+            wanted.sort_by_key(|a| rank(a).unwrap_or(usize::MAX));
+        }
+        wanted
     }
 
-    /// The algorithms to ask certificates for: none, unless some authority may vouch for the host.
+    /// The algorithms to ask certificates for, before all plain keys: none, unless some authority may vouch for the
+    /// host, or is revoked, or `HostKeyAlgorithms` puts them first.
     pub fn certificates(&self) -> Vec<Algorithm> {
-        if !self.known.has_authority(&self.options.target) {
-            return Vec::new();
+        let rank = |a: &Algorithm| self.options.rank_of_algorithm(&a.to_certificate_type());
+        let plain = self.algorithms();
+        let plain = plain
+            .iter()
+            .map(|a| self.options.rank_of_algorithm(a.as_str()));
+        let first_plain = plain.flatten().min();
+        let known = match self.known.has_authority(&self.options.target) {
+            true => Vec::new(),
+            // A certificate is then worth no more than its plain key, so that should be a known one.
+            false => self.known.algorithms(&self.options.target),
+        };
+        let mut wanted = order(&known);
+        wanted.retain(|a| self.options.wants_algorithm(&a.to_certificate_type()));
+        wanted.sort_by_key(|a| rank(a).unwrap_or(usize::MAX));
+        let matters = self.known.tells_of_authorities(&self.options.target);
+        wanted.retain(|a| match (rank(a), first_plain) {
+            (Some(rank), Some(first)) => rank < first,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => matters,
+        });
+        wanted
+    }
+
+    fn facts(&self, key: &KeyData) -> Facts {
+        Facts {
+            host: self.options.target.lookup(),
+            key: algorithm_name(&key.algorithm()),
+            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
         }
-        order(&[])
-            .into_iter()
-            .filter(|a| self.options.wants_algorithm(&a.to_certificate_type()))
-            .collect()
     }
 
     fn judge(&self, offered: &PublicKeyOrCertificate) -> Result<Judged, HostError> {
         let key = offered.public_key();
         let key = key.key_data();
         let target = &self.options.target;
-        let facts = Facts {
-            host: target.lookup(),
-            key: algorithm_name(&key.algorithm()),
-            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
-        };
+        let facts = self.facts(key);
         if let Some(pin) = &self.pin {
             if let Some(place) = self.known.revoked(target, key) {
                 return Err(facts.revoked(&place.to_string()));
@@ -134,13 +167,30 @@ impl Trust {
                 expected,
                 algorithm,
             } => Err(facts.changed(&place, &algorithm, &expected)),
-            Verdict::BadCertificate(why) => Err(facts.bad_certificate(&why)),
-            Verdict::Unknown if self.options.strict == Strict::AcceptNew => {
+            // As OpenSSH: a certificate that does not count is its plain key, which nobody knows yet.
+            Verdict::Unknown | Verdict::BadCertificate(_)
+                if self.options.strict == Strict::AcceptNew =>
+            {
+                if !self.asker.same_as_before(&facts.host, key) {
+                    return Err(facts.swapped());
+                }
                 self.add(&facts, key);
                 Ok(Judged::Trusted)
             }
-            Verdict::Unknown if self.options.strict == Strict::Ask => Ok(Judged::Ask(facts)),
-            Verdict::Unknown => Err(facts.unknown(&self.options, None)),
+            Verdict::BadCertificate(why)
+                if self.options.strict == Strict::Yes || self.asker.nobody().is_some() =>
+            {
+                Err(facts.bad_certificate(&why))
+            }
+            Verdict::Unknown | Verdict::BadCertificate(_) if self.options.strict == Strict::Ask => {
+                if let Verdict::BadCertificate(why) = verdict {
+                    tracing::warn!(host = facts.host, "{why}");
+                }
+                Ok(Judged::Ask(facts))
+            }
+            Verdict::Unknown | Verdict::BadCertificate(_) => {
+                Err(facts.unknown(&self.options, None))
+            }
         }
     }
 
@@ -283,13 +333,7 @@ impl Handler for Trust {
             if accepted == key.key_data() {
                 return Ok(true);
             }
-            return Err(Stop::HostKey(HostError::HostKey {
-                what: format!(
-                    "the host key of {} changed in the middle of the connection",
-                    self.options.target.lookup()
-                ),
-                hints: Vec::new(),
-            }));
+            return Err(Stop::HostKey(self.facts(key.key_data()).swapped()));
         }
         if let Judged::Ask(facts) = self.judge(offered).map_err(Stop::HostKey)? {
             self.ask(facts, offered).await.map_err(Stop::HostKey)?;
@@ -314,3 +358,7 @@ impl Handler for Trust {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "hostkey_tests.rs"]
+mod tests;
