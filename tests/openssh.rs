@@ -92,7 +92,7 @@ async fn a_script_is_run_as_it_is_and_data_do_not_mix() {
 async fn the_whole_channel_works_over_it() {
     let server = Server::start(Setup {
         // New keys are exchanged again and again meanwhile, in both directions.
-        config: "MaxSessions 1\nAllowTcpForwarding no\nRekeyLimit 128K\nForceCommand eval \"$SSH_ORIGINAL_COMMAND\"",
+        config: "MaxSessions 1\nAllowTcpForwarding no\nRekeyLimit 1M\nForceCommand eval \"$SSH_ORIGINAL_COMMAND\"",
         ..Setup::default()
     });
     for via in BOTH {
