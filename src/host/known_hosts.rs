@@ -6,6 +6,7 @@
 //! Rules: OpenSSH's `hostfile.c` and `sshconnect.c`, and sshd(8) "SSH_KNOWN_HOSTS FILE FORMAT".
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::ssh_key::{Algorithm, Certificate, HashAlg};
+
+/// More of a file is not read, in bytes: it may be a device that never ends.
+const LARGEST: u64 = 64 << 20;
 
 /// A line of a file, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +131,10 @@ impl KnownHosts {
     pub fn read(files: &[PathBuf]) -> Self {
         let mut all = KnownHosts::default();
         for file in files {
-            if let Ok(bytes) = std::fs::read(file) {
+            let mut bytes = Vec::new();
+            let read =
+                std::fs::File::open(file).and_then(|f| f.take(LARGEST).read_to_end(&mut bytes));
+            if read.is_ok() {
                 all.add(file, &String::from_utf8_lossy(&bytes));
             }
         }
@@ -426,7 +433,7 @@ pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
 
 /// Adds a host's key to a file as OpenSSH does: the folder 0700, the file 0600, only appended.
 pub fn append(file: &Path, name: &str, key: &KeyData) -> std::io::Result<()> {
-    use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+    use std::io::{Seek as _, SeekFrom, Write as _};
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     if let Some(folder) = file.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::DirBuilder::new()
