@@ -1,25 +1,10 @@
 use super::*;
-use crate::settings::spec::{Become, Via};
+use crate::settings::spec::Via;
 
 fn connection() -> Connection {
     Connection {
         via: Via::OpenSsh,
-        address: "node".into(),
-        port: None,
-        user: None,
-        private_key: None,
-        key_passphrase: None,
-        password: None,
-        ssh_args: Vec::new(),
-        host_key_checking: true,
-        host_key: None,
-        timeout: Duration::from_secs(10),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("node")
     }
 }
 

@@ -1,26 +1,12 @@
 use super::*;
 use crate::error::Exit;
-use crate::settings::spec::{Become, Via};
+use crate::settings::spec::Via;
 
 fn connection() -> Connection {
     Connection {
         via: Via::OpenSsh,
-        address: "127.0.0.1".into(),
-        port: None,
-        user: None,
-        private_key: None,
-        key_passphrase: None,
-        password: None,
         ssh_args: ["-F", "none"].map(str::to_owned).to_vec(),
-        host_key_checking: true,
-        host_key: None,
-        timeout: Duration::from_secs(10),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("127.0.0.1")
     }
 }
 

@@ -1,11 +1,9 @@
-use std::time::Duration;
-
 use russh::keys::PublicKey;
 
 use super::*;
 use crate::host::person::Person;
 use crate::host::ssh_config::Machine;
-use crate::settings::spec::{Become, Connection, Via};
+use crate::settings::spec::Connection;
 
 fn key(kind: &str) -> PublicKeyOrCertificate {
     let folder =
@@ -17,13 +15,7 @@ fn key(kind: &str) -> PublicKeyOrCertificate {
 /// What judges one connection to a host of which nothing is written down.
 fn trust(person: &Arc<Person>, host: &str, checking: &str) -> Trust {
     let connection = Connection {
-        via: Via::Ssh,
-        address: "192.0.2.1".into(),
-        port: None,
         user: Some("root".into()),
-        private_key: None,
-        key_passphrase: None,
-        password: None,
         ssh_args: [
             "-F",
             "none",
@@ -33,15 +25,7 @@ fn trust(person: &Arc<Person>, host: &str, checking: &str) -> Trust {
         ]
         .map(str::to_owned)
         .to_vec(),
-        host_key_checking: true,
-        host_key: None,
-        timeout: Duration::from_secs(10),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("192.0.2.1")
     };
     let machine = Machine::testing("/nonexistent", &[]);
     let (options, _) = Options::resolve_on(&machine, &connection).unwrap();
