@@ -258,3 +258,48 @@ async fn a_greeting_without_end_is_cut_short() {
         assert!(sent < 256 << 20, "{piece:?}: {sent} bytes were taken");
     }
 }
+
+/// A way that breaks while the server is to say whether it knows the key: nothing was refused.
+#[tokio::test]
+async fn a_login_that_is_cut_is_a_lost_connection() {
+    let server = Server::start(Setup::default());
+    let mut lost = 0;
+    // How many bytes come before the login depends on the algorithms, so it is cut everywhere.
+    for bytes in (200..6_000).step_by(200) {
+        let port = cut_after(server.port, bytes).await;
+        let mut connection = server.connection();
+        connection.port = Some(port);
+        connection.host_key = Some(server.fingerprint_of("host_ed25519"));
+        match ssh::connect("k3s", &connection).await {
+            Ok(_) => break,
+            Err(HostError::Lost { during, .. }) => {
+                assert_eq!(during, "the login");
+                lost += 1;
+            }
+            Err(HostError::Protocol { .. } | HostError::Unreachable { .. }) => {}
+            Err(other) => panic!("after {bytes} bytes: {other:?}"),
+        }
+    }
+    assert!(lost > 0, "no login was cut");
+}
+
+/// A port whose connections end when the server has said so many bytes.
+async fn cut_after(target: u16, bytes: u64) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let far = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+                let ((mut near_read, mut near_write), (far_read, mut far_write)) =
+                    (near.into_split(), far.into_split());
+                let mut far_read = far_read.take(bytes);
+                tokio::select! {
+                    _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
+                    _ = tokio::io::copy(&mut near_read, &mut far_write) => {}
+                }
+            });
+        }
+    });
+    port
+}

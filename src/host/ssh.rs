@@ -33,7 +33,7 @@ use russh::{Preferred, Pty};
 use tokio::time::Instant;
 
 use self::auth::Denied;
-use self::hostkey::{Reason, Stop, Trust};
+use self::hostkey::{Reason, Stop, Trust, broke_off};
 use self::identity::Unlock;
 pub use self::options::{Options, Strict, keepalive, local_user};
 use self::proxy::Running;
@@ -355,14 +355,18 @@ async fn log_in(
             hints,
         }),
         Err(Denied::Because(error)) => Err(error),
+        Err(Denied::Lost(tail)) => Err(HostError::Lost {
+            host: address,
+            during: "the login".into(),
+            tail,
+        }),
+        Err(Denied::Broken(error)) if broke_off(&error) => Err(HostError::Lost {
+            host: address,
+            during: "the login".into(),
+            tail: error.to_string(),
+        }),
         Err(Denied::Broken(error)) => Err(protocol(&address, error)),
     }
-}
-
-/// The other side hung up, which says nothing about us.
-fn broke_off(error: &russh::Error) -> bool {
-    use russh::Error::{Disconnect, HUP, IO};
-    matches!(error, Disconnect | HUP | IO(_))
 }
 
 fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {

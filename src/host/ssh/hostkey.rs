@@ -2,7 +2,7 @@
 //!
 //! May depend on `known_hosts` and the options. One reason: the only place that can let a host key pass.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::client::{DisconnectReason, Handler};
@@ -36,21 +36,33 @@ pub enum Stop {
 
 /// Why the connection ended, told by russh's loop, read when the channel ends.
 #[derive(Debug, Clone, Default)]
-pub struct Reason(Arc<Mutex<Option<String>>>);
+pub struct Reason(Arc<Mutex<Option<Ended>>>);
+
+#[derive(Debug)]
+struct Ended {
+    why: String,
+    broke_off: bool,
+}
 
 impl Reason {
-    fn set(&self, why: String) {
+    fn set(&self, why: String, broke_off: bool) {
         // The server's own words may be among them.
         let why = clean(why.as_bytes()).chars().take(WORDS).collect();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *self.lock() = Some(Ended { why, broke_off });
     }
 
     /// The reason, if one is known by now.
     pub fn get(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().as_ref().map(|ended| ended.why.clone())
+    }
+
+    /// True if the connection broke off without a word of the server.
+    pub fn broke_off(&self) -> bool {
+        self.lock().as_ref().is_some_and(|ended| ended.broke_off)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Ended>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -345,18 +357,24 @@ impl Handler for Trust {
     async fn disconnected(&mut self, reason: DisconnectReason<Stop>) -> Result<(), Stop> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                self.reason.set(info.message);
+                self.reason.set(info.message, false);
                 Ok(())
             }
             DisconnectReason::Error(stop) => {
-                self.reason.set(match &stop {
-                    Stop::HostKey(error) => error.to_string(),
-                    Stop::Ssh(error) => error.to_string(),
-                });
+                match &stop {
+                    Stop::HostKey(error) => self.reason.set(error.to_string(), false),
+                    Stop::Ssh(error) => self.reason.set(error.to_string(), broke_off(error)),
+                }
                 Err(stop)
             }
         }
     }
+}
+
+/// The connection ended without a word, which says nothing about us.
+pub fn broke_off(error: &russh::Error) -> bool {
+    use russh::Error::{Disconnect, HUP, IO};
+    matches!(error, Disconnect | HUP | IO(_))
 }
 
 #[cfg(test)]
