@@ -360,12 +360,7 @@ async fn log_in(
             during: "the login".into(),
             tail,
         }),
-        Err(Denied::Broken(error)) if broke_off(&error) => Err(HostError::Lost {
-            host: address,
-            during: "the login".into(),
-            tail: error.to_string(),
-        }),
-        Err(Denied::Broken(error)) => Err(protocol(&address, error)),
+        Err(Denied::Broken(error)) => Err(broken(&address, "the login", error)),
     }
 }
 
@@ -389,6 +384,20 @@ fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {
         nodelay: true,
         ..Config::default()
     }))
+}
+
+/// What ended a connection that stood.
+fn broken(address: &str, during: &str, error: russh::Error) -> HostError {
+    use russh::Error::{RecvError, SendError};
+    // The last two: russh's loop has ended, and with it the connection.
+    if broke_off(&error) || matches!(error, SendError | RecvError) {
+        return HostError::Lost {
+            host: address.to_owned(),
+            during: during.to_owned(),
+            tail: error.to_string(),
+        };
+    }
+    protocol(address, error)
 }
 
 fn protocol(address: &str, error: russh::Error) -> HostError {
@@ -417,7 +426,7 @@ impl Session {
     }
 
     async fn start(self, command: &str, terminal: bool) -> Result<Process, HostError> {
-        let failed = |error| protocol(&self.address, error);
+        let failed = |error| broken(&self.address, "the opening of the session", error);
         self.round_trips.count();
         let channel = self.handle.channel_open_session().await.map_err(failed)?;
         if terminal {
