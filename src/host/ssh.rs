@@ -6,7 +6,7 @@
 //! The handle of the connection lives in the process: dropping that ends the connection, and sshd
 //! then closes the remote process's streams.
 
-mod arguments;
+pub mod arguments;
 mod auth;
 mod forward;
 mod hostkey;
