@@ -4,11 +4,11 @@
 //! start to end. `MONOPG_BENCH_TIMES=1` prints where it went.
 
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use monopg::host::channel::Channel;
 use monopg::host::{Host as _, Upload};
-use monopg::settings::spec::{Become, Connection, Via};
+use monopg::settings::spec::Connection;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,27 +19,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begin = Instant::now();
     let content = std::fs::read(file)?;
     let connection = Connection {
-        via: Via::Ssh,
-        address: address.clone(),
-        port: None,
         user: Some("root".into()),
         private_key: Some(key.into()),
-        key_passphrase: None,
-        password: None,
         ssh_args: [
             format!("-oUserKnownHostsFile={known_hosts}"),
             "-oIdentitiesOnly=yes".into(),
         ]
         .into(),
-        host_key: None,
-        host_key_checking: true,
-        timeout: Duration::from_secs(10),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to(address)
     };
     let read = begin.elapsed();
     let channel = Channel::open("bench", &connection).await?;

@@ -306,6 +306,35 @@ async fn watchers_die_even_if_the_helper_is_killed() {
     .await;
 }
 
+/// The watchdog then no longer knows of them; one that has something to say ends by itself.
+#[tokio::test]
+async fn watchers_die_even_if_the_run_folder_is_gone() {
+    let s = shell();
+    let watcher = "while :; do echo woke; sleep 0.05; done";
+    s.channel.watch(vec![watcher.into()]).await.unwrap();
+    let pid = watcher_of(&s).await;
+    assert!(alive(pid));
+    std::fs::remove_dir_all(s.dir.path().join("run")).unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-KILL", &s.pid.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    drop(s.channel);
+    for _ in 0..100 {
+        if !alive(pid) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("a watcher outlived its helper");
+}
+
+async fn watcher_of(s: &Shell) -> u32 {
+    let question = Command::new("x", "cat \"$R/watchers.$main\"");
+    let pids = s.channel.run(question).await.unwrap().text();
+    pids.trim().parse().unwrap()
+}
+
 async fn watchers_end(end: impl FnOnce(Channel, u32)) {
     let s = shell();
     let mark = s.dir.path().join("tick");
@@ -317,13 +346,7 @@ async fn watchers_end(end: impl FnOnce(Channel, u32)) {
     assert!(!s.channel.woken(Duration::from_millis(200)).await.unwrap());
     std::fs::write(&mark, "").unwrap();
     assert!(s.channel.woken(Duration::from_secs(5)).await.unwrap());
-    let pids = s
-        .channel
-        .run(Command::new("x", "cat \"$R/watchers.$main\""))
-        .await
-        .unwrap()
-        .text();
-    let pid: u32 = pids.trim().parse().unwrap();
+    let pid = watcher_of(&s).await;
     assert!(alive(pid));
     let helper = s.pid;
     end(s.channel, helper);

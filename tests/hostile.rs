@@ -190,6 +190,30 @@ async fn a_far_side_that_takes_nothing_does_not_hold_us() {
     drop(far);
 }
 
+/// What came after half a request would be taken for its other half, and run as root.
+#[tokio::test]
+async fn nothing_follows_a_request_that_was_cut() {
+    let (channel, mut far) = channel();
+    let big = monopg::secrets::Secret::new(vec![b'x'; 4 << 20]);
+    let turned_away = Duration::from_millis(100);
+    let cut = channel.run(Command::new("ask", "one").stdin(big));
+    assert!(tokio::time::timeout(turned_away, cut).await.is_err());
+    // Now there is room again, and a beat is due.
+    let reading = tokio::spawn(async move {
+        let mut all = Vec::new();
+        far.stdin.read_to_end(&mut all).await.unwrap();
+        all
+    });
+    let error = channel.run(soon("two")).await.unwrap_err();
+    assert!(matches!(error, HostError::Lost { .. }), "{error:?}");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    drop(channel);
+    let all = reading.await.unwrap();
+    let text = all.strip_prefix(b"run 1 3 4194304 200\none".as_slice());
+    let text = text.or_else(|| all.strip_prefix(b"run 1 3 4194304 20\none".as_slice()));
+    assert!(text.unwrap().iter().all(|b| *b == b'x'));
+}
+
 #[tokio::test]
 async fn a_digest_that_differs_is_an_error_without_their_words() {
     let (channel, mut far) = channel();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use monopg::error::Exit;
 use monopg::host::channel::{Channel, HELPER, nonce};
+use monopg::host::person::{Person, Terminal};
 use monopg::host::transport::Transport;
 use monopg::host::{Command, Host as _, HostError, Upload, open};
 use monopg::secrets::Secret;
@@ -90,7 +91,8 @@ async fn a_script_is_run_as_it_is_and_data_do_not_mix() {
 #[tokio::test]
 async fn the_whole_channel_works_over_it() {
     let server = Server::start(Setup {
-        config: "MaxSessions 1\nAllowTcpForwarding no",
+        // New keys are exchanged again and again meanwhile, in both directions.
+        config: "MaxSessions 1\nAllowTcpForwarding no\nRekeyLimit 1M\nForceCommand eval \"$SSH_ORIGINAL_COMMAND\"",
         ..Setup::default()
     });
     for via in BOTH {
@@ -109,6 +111,10 @@ async fn the_whole_channel_works_over_it() {
             "{via:?}"
         );
         assert_eq!(channel.round_trips(), 2, "{via:?}");
+        let out = channel
+            .run(Command::new("x", "head -c 3000000 /dev/zero"))
+            .await;
+        assert_eq!(out.unwrap().stdout.len(), 3_000_000, "{via:?}");
         let data = Secret::new(vec![b'x'; 3_000_000]);
         let count = Command::new("x", "wc -c").stdin(data);
         let out = channel.run(count).await.unwrap();
@@ -417,6 +423,45 @@ fn clients(server: &Server) -> Vec<String> {
         .filter(|line| line.starts_with("ssh ") || line.contains("proxy-of-the-test"))
         .filter(|line| line.contains(&wanted))
         .collect()
+}
+
+/// Somebody who is never asked by us.
+struct Quiet;
+
+#[async_trait::async_trait]
+impl Terminal for Quiet {
+    async fn ask(&self, text: &str, _hidden: bool) -> Option<zeroize::Zeroizing<String>> {
+        panic!("asked {text}")
+    }
+}
+
+/// It shares the person's terminal then, and so gets each Ctrl-C.
+#[tokio::test]
+async fn an_ssh_that_may_ask_does_not_end_by_the_first_interrupt() {
+    let server = Server::start(Setup::default());
+    let mut connection = by(Via::OpenSsh, &server);
+    connection
+        .ssh_args
+        .extend(["-o".into(), "BatchMode=no".into()]);
+    let somebody = Person::at(std::sync::Arc::new(Quiet));
+    let mut transport = open::open_asking("k3s", &connection, &somebody, "exec cat", &[])
+        .await
+        .unwrap();
+    let mut pids = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let folder = entry.unwrap().path();
+        let line = std::fs::read(folder.join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.starts_with("ssh ") && line.contains(&server.dir().display().to_string()) {
+            pids.push(folder.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(pids.len(), 1);
+    ssh_support::run(std::process::Command::new("kill").args(["-INT", &pids[0]]));
+    transport.stdin.write_all(b"still here\n").await.unwrap();
+    let mut said = [0; 11];
+    transport.stdout.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"still here\n");
 }
 
 #[tokio::test]

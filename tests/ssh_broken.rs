@@ -11,7 +11,7 @@ use monopg::error::Exit;
 use monopg::host::lasting::Lasting;
 use monopg::host::person::Person;
 use monopg::host::{Command, Host, HostError, ssh};
-use monopg::settings::spec::Connection;
+use monopg::settings::spec::{Connection, Via};
 use ssh_support::{Keygen, Server, Setup};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,23 +209,30 @@ async fn a_refused_login_or_host_key_is_never_tried_again() {
 /// Keepalives tell a far side that is busy from one that is gone.
 #[tokio::test]
 async fn silence_is_a_lost_connection_and_a_long_command_a_time_out() {
-    let server = with_own_folder();
-    let gate = Gate::to(server.port).await;
-    let connection = gate.connection(&server);
-    let gone = lasting("gone", &connection).await.unwrap();
-    gone.run(Command::new("ask", "true")).await.unwrap();
-    let mut straight = connection.clone();
-    straight.port = Some(server.port);
-    server.know("ed25519");
-    let busy = lasting("busy", &straight).await.unwrap();
-    gate.stalled.store(true, Ordering::SeqCst);
-    let begin = Instant::now();
-    let long = || Command::new("long", "sleep 60").limit(Duration::from_secs(4));
-    let (lost, late) = tokio::join!(gone.run(long()), busy.run(long()));
-    let (lost, late) = (lost.unwrap_err(), late.unwrap_err());
-    assert!(matches!(lost, HostError::Lost { .. }), "{lost:?}");
-    assert!(matches!(late, HostError::Timeout { .. }), "{late:?}");
-    assert!(begin.elapsed() < Duration::from_secs(30));
+    let by = async |via: Via| {
+        let server = with_own_folder();
+        let gate = Gate::to(server.port).await;
+        let mut connection = gate.connection(&server);
+        connection.via = via;
+        let gone = lasting("gone", &connection).await.unwrap();
+        gone.run(Command::new("ask", "true")).await.unwrap();
+        let mut straight = connection.clone();
+        straight.port = Some(server.port);
+        server.know("ed25519");
+        let busy = lasting("busy", &straight).await.unwrap();
+        gate.stalled.store(true, Ordering::SeqCst);
+        let begin = Instant::now();
+        let long = || Command::new("long", "sleep 60").limit(Duration::from_secs(4));
+        let (lost, late) = tokio::join!(gone.run(long()), busy.run(long()));
+        let (lost, late) = (lost.unwrap_err(), late.unwrap_err());
+        assert!(matches!(lost, HostError::Lost { .. }), "{via:?} {lost:?}");
+        assert!(
+            matches!(late, HostError::Timeout { .. }),
+            "{via:?} {late:?}"
+        );
+        assert!(begin.elapsed() < Duration::from_secs(30));
+    };
+    tokio::join!(by(Via::Ssh), by(Via::OpenSsh));
 }
 
 #[tokio::test]
@@ -250,4 +257,49 @@ async fn a_greeting_without_end_is_cut_short() {
         let sent = sent.load(Ordering::Relaxed);
         assert!(sent < 256 << 20, "{piece:?}: {sent} bytes were taken");
     }
+}
+
+/// A way that breaks while the server is to say whether it knows the key: nothing was refused.
+#[tokio::test]
+async fn a_login_that_is_cut_is_a_lost_connection() {
+    let server = Server::start(Setup::default());
+    let mut lost = 0;
+    // How many bytes come before the login depends on the algorithms, so it is cut everywhere.
+    for bytes in (200..6_000).step_by(200) {
+        let port = cut_after(server.port, bytes).await;
+        let mut connection = server.connection();
+        connection.port = Some(port);
+        connection.host_key = Some(server.fingerprint_of("host_ed25519"));
+        match ssh::connect("k3s", &connection).await {
+            Ok(_) => break,
+            Err(HostError::Lost { during, .. }) => {
+                assert_eq!(during, "the login");
+                lost += 1;
+            }
+            Err(HostError::Protocol { .. } | HostError::Unreachable { .. }) => {}
+            Err(other) => panic!("after {bytes} bytes: {other:?}"),
+        }
+    }
+    assert!(lost > 0, "no login was cut");
+}
+
+/// A port whose connections end when the server has said so many bytes.
+async fn cut_after(target: u16, bytes: u64) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let far = TcpStream::connect(("127.0.0.1", target)).await.unwrap();
+                let ((mut near_read, mut near_write), (far_read, mut far_write)) =
+                    (near.into_split(), far.into_split());
+                let mut far_read = far_read.take(bytes);
+                tokio::select! {
+                    _ = tokio::io::copy(&mut far_read, &mut near_write) => {}
+                    _ = tokio::io::copy(&mut near_read, &mut far_write) => {}
+                }
+            });
+        }
+    });
+    port
 }

@@ -83,10 +83,41 @@ fn locked_keys(server: &Server) -> Vec<PathBuf> {
     .collect()
 }
 
+/// Keys that openssl has encrypted, in forms that ssh-keygen writes no more.
+fn locked_by_openssl(server: &Server) -> Vec<PathBuf> {
+    [
+        ("o_rsa_des", "rsa -traditional -des3"),
+        ("o_ec_aes192", "ec -aes192"),
+        ("o_pkcs8_des", "pkcs8 -topk8 -v2 des3"),
+        (
+            "o_pkcs8_sha1",
+            "pkcs8 -topk8 -v2 aes-128-cbc -v2prf hmacWithSHA1",
+        ),
+        ("o_pkcs8_scrypt", "pkcs8 -topk8 -scrypt"),
+    ]
+    .into_iter()
+    .map(|(name, how)| {
+        let plain = match how.starts_with("ec") {
+            true => ["-t", "ecdsa", "-m", "PEM", "-N", ""],
+            false => ["-t", "rsa", "-m", "PEM", "-N", ""],
+        };
+        let key = Keygen::make(server.dir(), name, &plain);
+        authorize(server, name);
+        let mut openssl = std::process::Command::new("openssl");
+        openssl
+            .args(how.split(' '))
+            .args(["-passout", "pass:open sesame", "-in"]);
+        let locked = ssh_support::run(openssl.arg(&key));
+        std::fs::write(&key, locked).unwrap();
+        key
+    })
+    .collect()
+}
+
 #[tokio::test]
 async fn encrypted_keys_of_every_form_are_opened() {
     let server = Server::start(Setup::default());
-    for key in locked_keys(&server) {
+    for key in [locked_keys(&server), locked_by_openssl(&server)].concat() {
         for with_public in [true, false] {
             if !with_public {
                 std::fs::remove_file(format!("{}.pub", key.display())).unwrap();

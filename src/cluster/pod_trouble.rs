@@ -222,10 +222,12 @@ fn image(
         .map_or(text(status, "/state/waiting/message"), |e| e.message);
     let over = match reason {
         "InvalidImageName" | "ErrImageNeverPull" => true,
+        // The kubelet passes through this one on each attempt and is in ImagePullBackOff seconds
+        // later: the name that stays, and the one that people search for, is the one to end with.
+        "ErrImagePull" => false,
         _ if attempts == 0 => facts
             .age(text(pod, "/status/startTime"))
             .is_some_and(|age| age >= 60),
-        "ErrImagePull" => attempts >= PULL_ATTEMPTS,
         _ => attempts >= PULL_ATTEMPTS || is_definitive(message),
     };
     if !over {

@@ -25,6 +25,20 @@ pub fn failed(problems: Vec<Problem>) -> HostResult {
     }
 }
 
+/// The result of a host on which the run was asked to stop.
+pub fn interrupted() -> HostResult {
+    let mut result = HostResult::default();
+    interrupt(&mut result);
+    result
+}
+
+/// The same on top of what was done by then.
+pub(super) fn interrupt(result: &mut HostResult) {
+    result.failed = true;
+    result.exit = Exit::Interrupted.code();
+    result.msg = "interrupted; run the same command again to go on".into();
+}
+
 /// A host error as a problem for people.
 pub fn host_problem(error: &HostError) -> Problem {
     let mut problem = Problem::new("host", error.exit(), error.to_string());

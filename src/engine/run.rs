@@ -11,8 +11,8 @@ use super::answers::{AnswerError, Answers};
 use super::emit::HostEmitter;
 use super::event::{DiffEntry, HostResult, Kind, Outcome, StepResult, verdict_name};
 use super::gather::{self, GatherError};
-pub use super::problem::{failed, failure, host_problem, step_problem};
-use super::problem::{not_converged, summary};
+pub use super::problem::{failed, failure, host_problem, interrupted, step_problem};
+use super::problem::{interrupt, not_converged, summary};
 use super::query::Query;
 use super::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
 use crate::error::{Exit, Problem, worst};
@@ -32,8 +32,6 @@ pub struct Options {
     /// Ends the run at the next point where nothing is half done.
     pub cancel: CancellationToken,
 }
-
-const INTERRUPTED: &str = "interrupted; run the same command again to go on";
 
 /// A wait is looked at again after this time even if nothing woke us.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
@@ -69,16 +67,6 @@ pub async fn converge(
     run.finish(failed);
     run.result.round_trips = host.round_trips();
     (run.result, run.answers)
-}
-
-/// The result of a host that was not reached before the run was asked to stop.
-pub fn interrupted() -> HostResult {
-    HostResult {
-        failed: true,
-        exit: Exit::Interrupted.code(),
-        msg: INTERRUPTED.into(),
-        ..HostResult::default()
-    }
 }
 
 /// Why the run of a host ended early.
@@ -500,28 +488,12 @@ impl HostRun<'_> {
     }
 
     fn finish(&mut self, stop: Option<Stop>) {
-        let result = &mut self.result;
-        let stop = stop.map(|stop| match stop {
-            Stop::Lost(error) => Stop::Problems(vec![host_problem(&error)]),
-            other => other,
-        });
         match stop {
-            Some(Stop::Problems(mut problems)) => {
-                for p in &mut problems {
-                    p.what = self.emitter.mask(&p.what);
-                    p.causes.iter_mut().for_each(|c| *c = self.emitter.mask(c));
-                }
-                result.failed = true;
-                result.exit = worst(&problems).code();
-                result.msg = summary(&problems);
-                result.errors = problems;
-            }
-            Some(Stop::Cancelled | Stop::Lost(_)) => {
-                result.failed = true;
-                result.exit = Exit::Interrupted.code();
-                result.msg = INTERRUPTED.into();
-            }
+            Some(Stop::Problems(problems)) => self.fail(problems),
+            Some(Stop::Lost(error)) => self.fail(vec![host_problem(&error)]),
+            Some(Stop::Cancelled) => interrupt(&mut self.result),
             None => {
+                let result = &mut self.result;
                 let names: Vec<&str> = result
                     .steps
                     .iter()
@@ -535,6 +507,17 @@ impl HostRun<'_> {
                 };
             }
         }
+    }
+
+    fn fail(&mut self, mut problems: Vec<Problem>) {
+        for p in &mut problems {
+            p.what = self.emitter.mask(&p.what);
+            p.causes.iter_mut().for_each(|c| *c = self.emitter.mask(c));
+        }
+        self.result.failed = true;
+        self.result.exit = worst(&problems).code();
+        self.result.msg = summary(&problems);
+        self.result.errors = problems;
     }
 }
 

@@ -190,7 +190,13 @@ impl Channel {
             writer.write_all(data).await?;
             writer.flush().await
         };
+        // Whoever asked may turn away in the middle: what came next would be taken for the rest of this.
+        let mut cut = Cut(Some(&self.shared));
         let written = tokio::time::timeout_at(deadline, written).await;
+        if let Ok(Ok(())) = written {
+            cut.0 = None;
+        }
+        drop(cut);
         drop(writer);
         match written {
             Ok(Ok(())) => Ok(Sent {
@@ -271,6 +277,17 @@ impl Channel {
     ) -> Result<Sent, HostError> {
         let op = if gzipped { "zfeed" } else { "feed" };
         self.send(op, label, path.as_bytes(), data, limit).await
+    }
+}
+
+/// Closes the channel when it is dropped, unless it is empty.
+struct Cut<'a>(Option<&'a Shared>);
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            shared.close();
+        }
     }
 }
 
@@ -466,11 +483,14 @@ async fn beat(writer: Arc<AsyncMutex<Box<dyn AsyncWrite + Send + Unpin>>>, share
     loop {
         tokio::time::sleep(BEAT).await;
         let mut writer = writer.lock().await;
+        if shared.state().closed {
+            return;
+        }
         let sent = async {
             writer.write_all(b"beat 0 0 0 0\n").await?;
             writer.flush().await
         };
-        if sent.await.is_err() || shared.state().closed {
+        if sent.await.is_err() {
             return;
         }
     }

@@ -173,8 +173,9 @@ while IFS=' ' read -r op id scriptlen datalen seconds; do
     ;;
   watch)
     # A session of its own, so that the whole family can be ended; it must not keep the lock or the answers' pipe open.
-    setsid /bin/sh -c 'while :; do eval "$1" 2>/dev/null | while IFS= read -r _; do printf "\n@W%s\n" "$2" >&"$3"; done; sleep 1; done' \
-      watch "$script" "$nonce" "$wake" 9>&- </dev/null >/dev/null &
+    # It ends by itself when nobody is there to be woken, should the watchdog not know of it any more.
+    setsid /bin/sh -c 'while kill -0 "$4" 2>/dev/null; do eval "$1" 2>/dev/null | while IFS= read -r _; do printf "\n@W%s\n" "$2" >&"$3"; done; sleep 1; done' \
+      watch "$script" "$nonce" "$wake" "$main" 9>&- </dev/null >/dev/null &
     watchers="$watchers $!"
     printf '%s\n' "$watchers" >"$R/watchers.$main"
     printf '%s \n' "$id"

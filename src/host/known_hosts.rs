@@ -6,6 +6,7 @@
 //! Rules: OpenSSH's `hostfile.c` and `sshconnect.c`, and sshd(8) "SSH_KNOWN_HOSTS FILE FORMAT".
 
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::ssh_key::{Algorithm, Certificate, HashAlg};
+
+/// More of a file is not read, in bytes: it may be a device that never ends.
+const LARGEST: u64 = 64 << 20;
 
 /// A line of a file, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +116,7 @@ pub enum Verdict {
     },
     /// The key, or the authority that signed it, is revoked.
     Revoked(Place),
-    /// A known authority signed the certificate, but it does not count: why.
+    /// A known authority signed the certificate, but it does not count: why. Its plain key is unknown.
     BadCertificate(String),
 }
 
@@ -127,7 +131,10 @@ impl KnownHosts {
     pub fn read(files: &[PathBuf]) -> Self {
         let mut all = KnownHosts::default();
         for file in files {
-            if let Ok(bytes) = std::fs::read(file) {
+            let mut bytes = Vec::new();
+            let read =
+                std::fs::File::open(file).and_then(|f| f.take(LARGEST).read_to_end(&mut bytes));
+            if read.is_ok() {
                 all.add(file, &String::from_utf8_lossy(&bytes));
             }
         }
@@ -172,11 +179,21 @@ impl KnownHosts {
             .collect()
     }
 
-    /// True if some authority may vouch for this host: only then a certificate is asked for.
+    /// True if some authority may vouch for this host.
     pub fn has_authority(&self, target: &Target) -> bool {
+        self.has(target, Marker::CertAuthority)
+    }
+
+    /// True if some authority may vouch for this host, or must not (any revoked key may be one): only then it matters
+    /// whether the host shows a certificate or its plain key.
+    pub fn tells_of_authorities(&self, target: &Target) -> bool {
+        self.has_authority(target) || self.has(target, Marker::Revoked)
+    }
+
+    fn has(&self, target: &Target, marker: Marker) -> bool {
         std::iter::once(target.lookup())
             .chain(target.bare_lookup())
-            .any(|name| self.naming(&name, Marker::CertAuthority).next().is_some())
+            .any(|name| self.naming(&name, marker).next().is_some())
     }
 
     /// The line that revokes this key for this host.
@@ -226,12 +243,16 @@ impl KnownHosts {
 
     /// Judges a host certificate at a time (seconds since 1970). Without a valid authority it counts as its plain key.
     pub fn judge_certificate(&self, target: &Target, cert: &Certificate, now: u64) -> Verdict {
-        let mut refused = None;
+        let (mut refused, mut revoked) = (None, None);
         for lookup in std::iter::once(target.lookup()).chain(target.bare_lookup()) {
-            for key in [cert.public_key(), cert.signature_key()] {
-                if let Some(place) = self.revoked_as(&lookup, key) {
+            let keys = [cert.public_key(), cert.signature_key()];
+            if let Some(place) = keys.iter().find_map(|key| self.revoked_as(&lookup, key)) {
+                if lookup == target.lookup() {
                     return Verdict::Revoked(place);
                 }
+                // Said of port 22: it weighs only if nothing is said of this port.
+                revoked = Some(place);
+                break;
             }
             let authority = self
                 .naming(&lookup, Marker::CertAuthority)
@@ -244,9 +265,10 @@ impl KnownHosts {
             }
         }
         let plain = self.judge_key(target, cert.public_key());
-        match (plain, refused) {
-            (Verdict::Unknown, Some(why)) => Verdict::BadCertificate(why),
-            (plain, _) => plain,
+        match (plain, revoked, refused) {
+            (Verdict::Unknown, Some(place), _) => Verdict::Revoked(place),
+            (Verdict::Unknown, None, Some(why)) => Verdict::BadCertificate(why),
+            (plain, ..) => plain,
         }
     }
 }
@@ -411,7 +433,7 @@ pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
 
 /// Adds a host's key to a file as OpenSSH does: the folder 0700, the file 0600, only appended.
 pub fn append(file: &Path, name: &str, key: &KeyData) -> std::io::Result<()> {
-    use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+    use std::io::{Seek as _, SeekFrom, Write as _};
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     if let Some(folder) = file.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::DirBuilder::new()

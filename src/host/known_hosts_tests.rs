@@ -96,7 +96,10 @@ fn openssh_s_answers() {
         }
         let verdict = match forced.as_deref() {
             Some("ssh-ed25519") => known.judge_key(&target, &public("hk_ed25519.pub")),
-            Some("rsa-sha2-512") => known.judge_key(&target, &public("hk_rsa.pub")),
+            Some("rsa-sha2-512" | "rsa-sha2-256") => {
+                known.judge_key(&target, &public("hk_rsa.pub"))
+            }
+            Some("ecdsa-sha2-nistp256") => known.judge_key(&target, &public("hk_ecdsa.pub")),
             Some(other) => panic!("{other}"),
             // The server has all three; the known one is asked for first.
             None => match known.algorithms(&target).first() {
@@ -270,6 +273,16 @@ fn certificates_are_checked_whole() {
     );
     assert!(trusting.has_authority(&good));
     assert!(!hosts(&format!("target.lab {key}")).has_authority(&good));
+}
+
+#[test]
+fn files_without_end_are_no_files() {
+    for name in ["/dev/zero", "/dev/null", "/nonexistent", "/"] {
+        assert!(
+            KnownHosts::read(&[name.into()]).entries.is_empty(),
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -113,7 +113,7 @@ async fn begin(
     let way = match connection.via {
         Via::Local => Way::Local,
         Via::Ssh => Way::Ssh(ssh::connect_asking(name, connection, person).await?),
-        Via::OpenSsh => Way::OpenSsh(openssh::resolve(name, connection).await?),
+        Via::OpenSsh => Way::OpenSsh(openssh::resolve(name, connection, person).await?),
     };
     let login = match &way {
         Way::Ssh(session) => session.user().to_owned(),

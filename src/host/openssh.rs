@@ -28,6 +28,7 @@ use self::log::Log;
 use super::HostError;
 use super::local::Input;
 use super::marker::{self, NOISE};
+use super::person::{Asker, Person};
 use super::process::{End, Process};
 use super::transport::RoundTrips;
 use crate::settings::spec::Connection;
@@ -42,19 +43,25 @@ pub struct Client {
     args: Vec<String>,
     resolved: Resolved,
     host_key: Option<String>,
+    person: Arc<Person>,
     timeout: Duration,
 }
 
 /// Asks ssh what it makes of the arguments and files; nothing is connected to. `name` is the inventory name, for
-/// logs.
-pub async fn resolve(name: &str, connection: &Connection) -> Result<Client, HostError> {
-    resolve_with(OsStr::new("ssh"), name, connection).await
+/// logs; ssh asks the person itself, and only if there is one.
+pub async fn resolve(
+    name: &str,
+    connection: &Connection,
+    person: &Arc<Person>,
+) -> Result<Client, HostError> {
+    resolve_with(OsStr::new("ssh"), name, connection, person).await
 }
 
 async fn resolve_with(
     program: &OsStr,
     name: &str,
     connection: &Connection,
+    person: &Arc<Person>,
 ) -> Result<Client, HostError> {
     let question = Command::new(program)
         .arg("-G")
@@ -75,7 +82,7 @@ async fn resolve_with(
     let words = marker::clean(&answer.stderr);
     let words = words
         .lines()
-        .filter(|l| !l.trim().is_empty() && !l.starts_with("debug1: "));
+        .filter(|l| !l.trim().is_empty() && !l.starts_with("debug1: ") && !log::is_detail(l));
     if !answer.status.success() {
         return Err(HostError::Config {
             what: "ssh does not accept its configuration".into(),
@@ -90,6 +97,9 @@ async fn resolve_with(
     if connection.host_key.is_some() {
         resolved = resolved.pinned();
     }
+    if resolved.asks && person.away().is_some() {
+        resolved = resolved.unasked();
+    }
     let mut args = arguments(connection, &resolved.corrections)?;
     args.extend(["--".to_owned(), connection.address.clone()]);
     Ok(Client {
@@ -97,6 +107,7 @@ async fn resolve_with(
         args,
         resolved,
         host_key: connection.host_key.clone(),
+        person: Arc::clone(person),
         timeout: connection.timeout,
     })
 }
@@ -157,8 +168,22 @@ impl Client {
     }
 
     async fn start(self, command: &str, nonce: &str, terminal: bool) -> Result<Process, HostError> {
+        // One terminal, one question at a time, whoever asks it.
+        let asker = Asker::new(Arc::clone(&self.person), "");
+        let turn = match self.resolved.asks {
+            true => Some(asker.turn().await),
+            false => None,
+        };
         let (folder, receiver, sender) = pipe().await.map_err(|e| no_pipe(&e))?;
-        let mut ssh = Command::new(&self.program);
+        let mut ssh = if self.resolved.asks {
+            // It keeps our terminal, and with it gets each Ctrl-C: the first one is to let the run end in order.
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", "trap '' INT; exec \"$@\"", "sh"]);
+            shell.arg(&self.program);
+            shell
+        } else {
+            Command::new(&self.program)
+        };
         // Twice: also without a terminal here.
         ssh.arg(if terminal { "-tt" } else { "-T" })
             .arg("-E")
@@ -185,13 +210,15 @@ impl Client {
             return Err(no_pipe(&io::ErrorKind::BrokenPipe.into()));
         };
         let log = Arc::new(Mutex::new(Log::default()));
+        let round_trips = RoundTrips::default();
         let (stage, mut reached) = watch::channel(Stage::Connecting);
         let (tell, ended) = oneshot::channel();
         let group = child.id().filter(|_| !self.resolved.asks);
         let task = tokio::spawn({
             let (log, stage, resolved) = (Arc::clone(&log), stage, self.resolved.clone());
+            let traffic = round_trips.clone();
             async move {
-                let status = follow(child, receiver, &log, &stage).await;
+                let status = follow(child, receiver, &log, &stage, &traffic).await;
                 // Only now nobody writes there any more but proxies that were left behind. At once: the number of
                 // a group without members may be another's later.
                 drop(sender);
@@ -216,7 +243,7 @@ impl Client {
             }
             false => tokio::time::timeout(self.resolved.limit(self.timeout), begun).await,
         };
-        drop(folder);
+        drop((folder, turn));
         let pin = self.host_key.as_deref();
         let log = lock(&log);
         match begun {
@@ -235,7 +262,6 @@ impl Client {
                 for line in log.words() {
                     tracing::debug!("ssh: {line}");
                 }
-                let round_trips = RoundTrips::default();
                 round_trips.count();
                 Ok(Process {
                     stdin: Box::new(Input::from(stdin)),
@@ -289,6 +315,7 @@ async fn follow(
     mut receiver: pipe::Receiver,
     log: &Mutex<Log>,
     stage: &watch::Sender<Stage>,
+    traffic: &RoundTrips,
 ) -> i32 {
     let mut buf = vec![0; 8 * 1024];
     let mut reading = true;
@@ -298,7 +325,9 @@ async fn follow(
                 let n = read.unwrap_or(0);
                 reading = n > 0;
                 let mut log = lock(log);
-                log.push(buf.get(..n).unwrap_or_default());
+                if log.push(buf.get(..n).unwrap_or_default()) {
+                    traffic.heard();
+                }
                 if log.authenticated() {
                     stage.send_if_modified(|stage| {
                         std::mem::replace(stage, Stage::Authenticated) != Stage::Authenticated

@@ -27,6 +27,7 @@ pub trait Terminal: Send + Sync {
 pub struct Person {
     terminal: Result<Arc<dyn Terminal>, &'static str>,
     answered: Mutex<Answered>,
+    shown: std::sync::Mutex<BTreeMap<(String, String), KeyData>>,
 }
 
 /// What needs no second question in the same run.
@@ -53,6 +54,7 @@ impl Person {
         Arc::new(Person {
             terminal: Ok(terminal),
             answered: Mutex::default(),
+            shown: std::sync::Mutex::default(),
         })
     }
 
@@ -61,7 +63,15 @@ impl Person {
         Arc::new(Person {
             terminal: Err(why),
             answered: Mutex::default(),
+            shown: std::sync::Mutex::default(),
         })
+    }
+}
+
+impl Person {
+    /// Why nobody can be asked; `None` if somebody can.
+    pub fn away(&self) -> Option<&'static str> {
+        self.terminal.as_ref().err().copied()
     }
 }
 
@@ -69,28 +79,53 @@ impl Person {
 #[derive(Debug, Clone)]
 pub struct Asker {
     person: Arc<Person>,
+    host: String,
+    nobody: Option<&'static str>,
     pauses: watch::Sender<usize>,
 }
 
 impl Asker {
-    /// For one connection.
-    pub fn new(person: Arc<Person>) -> Self {
+    /// For one connection to the host of that name in the inventory.
+    pub fn new(person: Arc<Person>, host: &str) -> Self {
         Asker {
             person,
+            host: host.to_owned(),
+            nobody: None,
             pauses: watch::Sender::new(0),
         }
     }
 
+    /// The same, but nobody is asked.
+    #[must_use]
+    pub fn asking_nobody(mut self, why: &'static str) -> Self {
+        self.nobody = Some(why);
+        self
+    }
+
     /// Why nobody can be asked; `None` if somebody can.
     pub fn nobody(&self) -> Option<&'static str> {
-        self.person.terminal.as_ref().err().copied()
+        self.nobody.or_else(|| self.person.away())
+    }
+
+    /// Notes a host key that nobody vouches for, under its name in known_hosts. False if this run has seen another
+    /// one there: where new keys are not written down (`UserKnownHostsFile /dev/null`), only we can tell.
+    pub fn same_as_before(&self, name: &str, key: &KeyData) -> bool {
+        let shown = self.person.shown.lock();
+        let mut shown = shown.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let place = (self.host.clone(), name.to_owned());
+        shown.entry(place).or_insert_with(|| key.clone()) == key
     }
 
     /// Waits until nobody else asks; the clock stands still as long as the turn lasts.
     pub async fn turn(&self) -> Turn<'_> {
         let pause = self.pause();
         Turn {
-            terminal: self.person.terminal.as_ref().ok(),
+            terminal: self
+                .person
+                .terminal
+                .as_ref()
+                .ok()
+                .filter(|_| self.nobody.is_none()),
             answered: self.person.answered.lock().await,
             _pause: pause,
         }
@@ -180,7 +215,7 @@ mod tests {
         let terminal = Arc::new(Slow::default());
         let person = Person::at(terminal.clone());
         let one = async || {
-            let asker = Asker::new(person.clone());
+            let asker = Asker::new(person.clone(), "node");
             let work = async {
                 let turn = asker.turn().await;
                 turn.ask("?", true).await.unwrap().as_str() == "?"
@@ -195,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_clock_goes_on_after_a_question() {
-        let asker = Asker::new(Person::at(Arc::new(Slow::default())));
+        let asker = Asker::new(Person::at(Arc::new(Slow::default())), "node");
         let work = async {
             asker.turn().await.ask("?", false).await.unwrap();
             std::future::pending::<()>().await;
@@ -205,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_answers_nothing() {
-        let asker = Asker::new(Person::nobody("there is no terminal"));
+        let asker = Asker::new(Person::nobody("there is no terminal"), "node");
         assert_eq!(asker.nobody(), Some("there is no terminal"));
         assert!(asker.turn().await.ask("?", false).await.is_none());
     }

@@ -6,7 +6,7 @@
 //! The handle of the connection lives in the process: dropping that ends the connection, and sshd
 //! then closes the remote process's streams.
 
-mod arguments;
+pub mod arguments;
 mod auth;
 mod forward;
 mod hostkey;
@@ -33,7 +33,7 @@ use russh::{Preferred, Pty};
 use tokio::time::Instant;
 
 use self::auth::Denied;
-use self::hostkey::{Reason, Stop, Trust};
+use self::hostkey::{Reason, Stop, Trust, broke_off};
 use self::identity::Unlock;
 pub use self::options::{Options, Strict, keepalive, local_user};
 use self::proxy::Running;
@@ -126,13 +126,13 @@ pub async fn connect_asking(
     for options in &route.stops {
         let session = match (before.take(), &route.command) {
             (Some(jump_host), _) => {
-                let credentials = Credentials::of(connection, options, person);
+                let credentials = Credentials::of(name, connection, options, person);
                 let session = behind(&jump_host, options, &credentials).await;
                 way.insert(0, Box::new((jump_host.handle, jump_host.way)));
                 session
             }
             (None, Some(command)) => {
-                let credentials = Credentials::of(connection, options, person);
+                let credentials = Credentials::of(name, connection, options, person);
                 match by_command(command, options, &credentials).await {
                     Ok((session, running)) => {
                         way.push(Box::new(running));
@@ -142,7 +142,7 @@ pub async fn connect_asking(
                 }
             }
             (None, None) => {
-                let credentials = Credentials::of(connection, options, person);
+                let credentials = Credentials::of(name, connection, options, person);
                 directly(name, options, &credentials).await
             }
         };
@@ -170,12 +170,12 @@ struct Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     /// The host's password and pinned host key are not for jump hosts.
-    fn of(connection: &'a Connection, options: &Options, person: &Arc<Person>) -> Self {
+    fn of(name: &str, connection: &'a Connection, options: &Options, person: &Arc<Person>) -> Self {
         let own = options.jump_host.is_none();
-        let asker = Asker::new(match options.batch {
-            true => Person::nobody("BatchMode is set"),
-            false => Arc::clone(person),
-        });
+        let mut asker = Asker::new(Arc::clone(person), name);
+        if options.batch {
+            asker = asker.asking_nobody("BatchMode is set");
+        }
         Credentials {
             pin: connection.host_key.clone().filter(|_| own),
             password: connection.password.as_ref().filter(|_| own),
@@ -355,19 +355,18 @@ async fn log_in(
             hints,
         }),
         Err(Denied::Because(error)) => Err(error),
-        Err(Denied::Broken(error)) => Err(protocol(&address, error)),
+        Err(Denied::Lost(tail)) => Err(HostError::Lost {
+            host: address,
+            during: "the login".into(),
+            tail,
+        }),
+        Err(Denied::Broken(error)) => Err(broken(&address, "the login", error)),
     }
 }
 
-/// The other side hung up, which says nothing about us.
-fn broke_off(error: &russh::Error) -> bool {
-    use russh::Error::{Disconnect, HUP, IO};
-    matches!(error, Disconnect | HUP | IO(_))
-}
-
 fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {
-    let algorithms = trust.algorithms();
-    if algorithms.is_empty() {
+    let (algorithms, certificates) = (trust.algorithms(), trust.certificates());
+    if algorithms.is_empty() && certificates.is_empty() {
         return Err(HostError::Unsupported(
             "HostKeyAlgorithms leaves no algorithm that monopg speaks".into(),
         ));
@@ -375,7 +374,7 @@ fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {
     Ok(Arc::new(Config {
         preferred: Preferred {
             key: Cow::Owned(algorithms),
-            host_key_certificates: Cow::Owned(trust.certificates()),
+            host_key_certificates: Cow::Owned(certificates),
             compression: Cow::Borrowed(&[compression::NONE]),
             ..Preferred::DEFAULT
         },
@@ -385,6 +384,20 @@ fn config(options: &Options, trust: &Trust) -> Result<Arc<Config>, HostError> {
         nodelay: true,
         ..Config::default()
     }))
+}
+
+/// What ended a connection that stood.
+fn broken(address: &str, during: &str, error: russh::Error) -> HostError {
+    use russh::Error::{RecvError, SendError};
+    // The last two: russh's loop has ended, and with it the connection.
+    if broke_off(&error) || matches!(error, SendError | RecvError) {
+        return HostError::Lost {
+            host: address.to_owned(),
+            during: during.to_owned(),
+            tail: error.to_string(),
+        };
+    }
+    protocol(address, error)
 }
 
 fn protocol(address: &str, error: russh::Error) -> HostError {
@@ -413,7 +426,7 @@ impl Session {
     }
 
     async fn start(self, command: &str, terminal: bool) -> Result<Process, HostError> {
-        let failed = |error| protocol(&self.address, error);
+        let failed = |error| broken(&self.address, "the opening of the session", error);
         self.round_trips.count();
         let channel = self.handle.channel_open_session().await.map_err(failed)?;
         if terminal {

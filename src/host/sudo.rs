@@ -17,6 +17,8 @@ use crate::settings::spec::Become;
 
 /// Ansible's default flags.
 const FLAGS: &str = "-H -S -n";
+/// So many waits for the next words there may be in all: a trickle shall not hold us.
+const WAITS: u32 = 4;
 /// Enough for a lecture and a banner, not for a flood.
 const WORDS: usize = 64 * 1024;
 
@@ -89,7 +91,7 @@ pub struct Beyond {
 }
 
 /// Answers sudo's prompt once and returns when the marker proves that the script runs. `limit` counts for
-/// each wait. Without a password it only waits. `merged`: the far side is a terminal, so all that is said comes on
+/// each wait, and four times for all. Without a password it only waits. `merged`: the far side is a terminal, so all that is said comes on
 /// standard output. `login` is for messages.
 pub async fn escalate<I, O, E>(
     streams: (&mut I, &mut O, &mut E),
@@ -112,6 +114,7 @@ where
             hints: vec!["check ansible_become_password".into()],
         });
     }
+    let end = tokio::time::Instant::now() + limit * WAITS;
     let prompt = prompt(nonce).into_bytes();
     let mut out = Vec::new();
     let mut err = Vec::new();
@@ -129,7 +132,8 @@ where
                 n = stderr.read(&mut b), if err_open => (false, n),
             }
         };
-        let (is_out, n) = match tokio::time::timeout(limit, read).await {
+        let until = end.min(tokio::time::Instant::now() + limit);
+        let (is_out, n) = match tokio::time::timeout_at(until, read).await {
             Ok((is_out, n)) => (is_out, n.unwrap_or(0)),
             Err(_) => return Err(silent(&err, answered, limit)),
         };

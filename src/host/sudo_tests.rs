@@ -228,6 +228,17 @@ async fn a_flood_is_cut_short() {
 }
 
 #[tokio::test]
+async fn a_trickle_is_cut_short() {
+    let (result, _) = against(|mut sudo| async move {
+        while sudo.stderr.write_all(b".\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    insta::assert_snapshot!(refusal(result), @"sudo did not ask for the password within 0 s; it said: .");
+}
+
+#[tokio::test]
 async fn on_a_terminal_all_comes_in_one_stream() {
     let (mut stdin, mut far_stdin) = duplex(1024);
     let (mut stdout, mut far) = duplex(1024);

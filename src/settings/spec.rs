@@ -230,6 +230,31 @@ pub struct Connection {
     pub become_root: Become,
 }
 
+impl Connection {
+    /// The connection to an address for which nothing is set: by SSH, as the user's own files say, and root by sudo.
+    pub fn to(address: &str) -> Connection {
+        Connection {
+            via: Via::Ssh,
+            address: address.to_owned(),
+            port: None,
+            user: None,
+            private_key: None,
+            key_passphrase: None,
+            password: None,
+            ssh_args: Vec::new(),
+            host_key_checking: true,
+            host_key: None,
+            timeout: Duration::from_secs(10),
+            become_root: Become {
+                enabled: true,
+                password: None,
+                exe: "sudo".to_owned(),
+                flags: None,
+            },
+        }
+    }
+}
+
 /// The way to a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Via {

@@ -280,7 +280,7 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Choice(&["russh", "openssh"]),
         Some("russh"),
         "openssh",
-        "Which SSH client is used: the built-in one (`russh`), or the installed `ssh`, for what the built-in one does not speak (PKCS#11, GSSAPI, FIDO keys on disk, `ProxyCommand`). It is never given a password.",
+        "Which SSH client is used: the built-in one (`russh`), or the installed `ssh`, for what the built-in one does not speak (PKCS#11, GSSAPI, FIDO keys in files). It is never given a password.",
     ),
     optional(
         "monopg_clear_text_secrets",

@@ -27,7 +27,10 @@ impl Proxy {
     pub fn start(world: &World) -> Check<Proxy> {
         let program = Sandbox::artifact(&world.checkout, "toxiproxy")?;
         let control = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new(&program)
+        // It ends with us, also if we are interrupted.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&program)
             .args(["-host", "127.0.0.1", "-port", &control.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use monopg::settings::spec::{Become, Connection, Via};
+use monopg::settings::spec::Connection;
 
 /// What is special about a server.
 #[derive(Default)]
@@ -66,13 +66,8 @@ pub fn free_port() -> u16 {
 /// A connection to loopback without any identity, agent or known_hosts of the machine.
 pub fn connection(port: u16) -> Connection {
     Connection {
-        via: Via::Ssh,
-        address: "127.0.0.1".into(),
         port: Some(port),
         user: Some("root".into()),
-        private_key: None,
-        key_passphrase: None,
-        password: None,
         ssh_args: [
             "-o",
             "GlobalKnownHostsFile=none",
@@ -86,15 +81,7 @@ pub fn connection(port: u16) -> Connection {
         ]
         .map(str::to_owned)
         .to_vec(),
-        host_key: None,
-        host_key_checking: true,
-        timeout: Duration::from_secs(10),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("127.0.0.1")
     }
 }
 

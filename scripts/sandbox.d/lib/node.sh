@@ -157,6 +157,10 @@ node_boot() {
         sleep 0.05
     done
     tail -n 5 "$n/supervisor.log" "$n/console.log" >&2
+    # A machine that gets none ends without a word.
+    python3 -c 'import ctypes, sys; c = ctypes.CDLL(None); sys.exit(any([c.inotify_init() < 0 for _ in range(6)]))' ||
+        die "node $1 does not start: root has used up its inotify instances, $(cat /proc/sys/fs/inotify/max_user_instances) on this machine" \
+            'sysctl -w fs.inotify.max_user_instances=1024, or end other nodes with scripts/sandbox down'
     die "node $1 does not start" "see $n/supervisor.log and $n/console.log"
 }
 

@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use crate::host::{HostError, ssh};
+use crate::host::HostError;
+use crate::host::ssh::{self, arguments};
 use crate::settings::spec::Connection;
 
 /// Letters of ssh(1) that a value follows and that may be given.
@@ -37,8 +38,8 @@ const ALWAYS: &[&str] = &[
     "Tunnel=no",
     "PermitLocalCommand=no",
     "RemoteCommand=none",
-    // Read from a pipe of our own.
-    "LogLevel=DEBUG1",
+    // Read from a pipe of our own. Below this ssh does not tell of the packets that it receives.
+    "LogLevel=DEBUG3",
 ];
 
 /// What `ssh -G` says about a host: all files and arguments applied.
@@ -122,6 +123,14 @@ impl Resolved {
         self
     }
 
+    /// Nobody is there, whatever an argument says.
+    #[must_use]
+    pub fn unasked(mut self) -> Resolved {
+        self.corrections.push("BatchMode=yes".to_owned());
+        self.asks = false;
+        self
+    }
+
     /// `address:port` for messages.
     pub fn address(&self) -> String {
         if self.host.contains(':') {
@@ -180,49 +189,24 @@ pub fn arguments(
 /// The arguments of variables without those that would make the session another one.
 fn given(args: &[String]) -> Result<Vec<String>, HostError> {
     let mut kept = Vec::new();
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let mut letters = match arg.strip_prefix('-') {
-            Some(letters) if !letters.is_empty() => letters.chars(),
-            // It would be taken for the host.
-            _ => return Err(refused(arg, "is not supported")),
-        };
-        while let Some(letter) = letters.next() {
-            if ALONE.contains(letter) {
-                kept.push(format!("-{letter}"));
-                continue;
-            }
-            if DROPPED.contains(letter) {
-                continue;
-            }
-            if !WITH_VALUE.contains(letter) {
-                return Err(refused(arg, "is not supported"));
-            }
-            let value = match letters.as_str() {
-                "" => args
-                    .next()
-                    .ok_or_else(|| refused(&format!("-{letter}"), "lacks its value"))?,
-                attached => attached,
-            };
-            let own = letter == 'o' && {
-                let keyword = value.trim_start().split(['=', ' ', '\t']).next();
-                keyword.is_some_and(|k| OWN.contains(&k.to_ascii_lowercase().as_str()))
-            };
-            if !own && !WITHOUT_EFFECT.contains(letter) {
-                kept.extend([format!("-{letter}"), value.to_owned()]);
-            }
-            break;
+    arguments::each(args, WITH_VALUE, |letter, value, arg| {
+        match value {
+            None if ALONE.contains(letter) => kept.push(format!("-{letter}")),
+            None if DROPPED.contains(letter) => {}
+            None => return Err(arguments::refused(arg, "is not supported")),
+            Some(_) if WITHOUT_EFFECT.contains(letter) => {}
+            Some(value) if letter == 'o' && is_own(value) => {}
+            Some(value) => kept.extend([format!("-{letter}"), value.to_owned()]),
         }
-    }
+        Ok(())
+    })?;
     Ok(kept)
 }
 
-fn refused(argument: &str, why: &str) -> HostError {
-    HostError::Config {
-        what: format!("ssh argument {argument} {why}"),
-        problems: Vec::new(),
-        hints: Vec::new(),
-    }
+/// True for an option that would take the one connection away from us.
+fn is_own(option: &str) -> bool {
+    let keyword = option.trim_start().split(['=', ' ', '\t']).next();
+    keyword.is_some_and(|k| OWN.contains(&k.to_ascii_lowercase().as_str()))
 }
 
 /// A `KnownHostsCommand` by which exactly the pinned key is known, and any other one revoked, whatever the files

@@ -1,25 +1,10 @@
 use super::*;
-use crate::settings::spec::{Become, Via};
+use crate::settings::spec::Via;
 
 fn connection() -> Connection {
     Connection {
         via: Via::OpenSsh,
-        address: "node".into(),
-        port: None,
-        user: None,
-        private_key: None,
-        key_passphrase: None,
-        password: None,
-        ssh_args: Vec::new(),
-        host_key_checking: true,
-        host_key: None,
-        timeout: Duration::from_secs(10),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("node")
     }
 }
 
@@ -30,7 +15,7 @@ fn words(text: &str) -> Vec<String> {
 /// The part that is as Ansible's.
 fn ansibles(connection: &Connection) -> String {
     let args = arguments(connection, &[]).unwrap().join(" ");
-    let (own, rest) = args.split_once(" -o LogLevel=DEBUG1 ").unwrap();
+    let (own, rest) = args.split_once(" -o LogLevel=DEBUG3 ").unwrap();
     assert!(own.starts_with("-e none -o NoHostAuthenticationForLocalhost=no "));
     rest.strip_suffix(" -o BatchMode=yes").unwrap().to_owned()
 }

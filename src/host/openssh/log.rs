@@ -13,6 +13,8 @@ const FIRST: usize = 500;
 const LAST: usize = 40;
 /// A longer line is cut: ssh's own are short.
 const LINE: usize = 2000;
+/// ssh says so for each packet, also for the answer to a keepalive.
+const PACKET: &str = "debug3: receive packet: ";
 
 /// The lines of ssh's log, without line ends and control characters; bounded.
 #[derive(Debug, Default)]
@@ -24,8 +26,9 @@ pub struct Log {
 }
 
 impl Log {
-    /// Takes more of it.
-    pub fn push(&mut self, bytes: &[u8]) {
+    /// Takes more of it; true if by that the server was heard.
+    pub fn push(&mut self, bytes: &[u8]) -> bool {
+        let mut heard = false;
         for &byte in bytes {
             if byte != b'\n' {
                 if self.part.len() < LINE {
@@ -35,6 +38,10 @@ impl Log {
             }
             let line = marker::clean(&self.part);
             self.part.clear();
+            if is_detail(&line) {
+                heard |= line.starts_with(PACKET);
+                continue;
+            }
             self.authenticated |= line.starts_with("Authenticated to ");
             if self.first.len() < FIRST {
                 self.first.push(line);
@@ -45,6 +52,7 @@ impl Log {
             }
             self.last.push_back(line);
         }
+        heard
     }
 
     /// True once ssh has said that the server let us in.
@@ -77,6 +85,11 @@ impl Log {
     }
 }
 
+/// True for what ssh says below its first level of debugging: nothing of it tells people anything.
+pub fn is_detail(line: &str) -> bool {
+    line.starts_with("debug2: ") || line.starts_with("debug3: ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +109,17 @@ mod tests {
         assert_eq!(log.lines().count(), FIRST + LAST);
         assert!(log.lines().all(|l| l.len() <= LINE));
         assert!(log.lines().next_back().unwrap().starts_with("9999x"));
+    }
+
+    #[test]
+    fn packets_are_signs_of_life_and_no_words() {
+        let mut log = Log::default();
+        assert!(
+            !log.push(b"debug1: one\ndebug3: send packet: type 80\ndebug2: x\ndebug3: receive")
+        );
+        assert!(log.push(b" packet: type 82\r\n"));
+        assert!(!log.push(b"debug1: Remote: debug3: receive packet: type 82\n"));
+        assert_eq!(log.lines().count(), 2);
     }
 
     #[test]

@@ -1,33 +1,54 @@
 use super::*;
 use crate::error::Exit;
-use crate::settings::spec::{Become, Via};
+use crate::settings::spec::Via;
 
 fn connection() -> Connection {
     Connection {
         via: Via::OpenSsh,
-        address: "127.0.0.1".into(),
-        port: None,
-        user: None,
-        private_key: None,
-        key_passphrase: None,
-        password: None,
         ssh_args: ["-F", "none"].map(str::to_owned).to_vec(),
-        host_key_checking: true,
-        host_key: None,
-        timeout: Duration::from_secs(10),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("127.0.0.1")
     }
+}
+
+fn nobody() -> Arc<Person> {
+    Person::nobody("nobody can be asked")
+}
+
+/// Somebody who is never asked by us.
+struct Quiet;
+
+#[async_trait::async_trait]
+impl crate::host::person::Terminal for Quiet {
+    async fn ask(&self, text: &str, _hidden: bool) -> Option<zeroize::Zeroizing<String>> {
+        panic!("asked {text}")
+    }
+}
+
+#[tokio::test]
+async fn ssh_asks_only_where_it_may_and_somebody_is_there() {
+    let mut asking = connection();
+    let somebody = Person::at(Arc::new(Quiet));
+    let asks = async |connection: &Connection, person: &Arc<Person>| {
+        let client = resolve("k3s", connection, person).await.unwrap();
+        let said = std::process::Command::new("ssh")
+            .arg("-G")
+            .args(&client.args)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert_eq!(said.contains("batchmode no"), client.resolved.asks);
+        client.resolved.asks
+    };
+    assert!(!asks(&asking, &somebody).await);
+    asking.ssh_args.extend(["-o".into(), "BatchMode=no".into()]);
+    assert!(asks(&asking, &somebody).await);
+    assert!(!asks(&asking, &nobody()).await);
 }
 
 #[tokio::test]
 async fn a_machine_without_ssh_is_told_so() {
     let program = OsStr::new("/nonexistent/ssh");
-    let error = resolve_with(program, "k3s", &connection())
+    let error = resolve_with(program, "k3s", &connection(), &nobody())
         .await
         .unwrap_err();
     assert_eq!(error.exit(), Exit::Settings);
@@ -45,7 +66,7 @@ async fn a_machine_without_ssh_is_told_so() {
 async fn what_ssh_does_not_understand_is_a_mistake_of_the_settings() {
     let mut wrong = connection();
     wrong.ssh_args.extend(["-o".into(), "Prot=22".into()]);
-    let error = resolve("k3s", &wrong).await.unwrap_err();
+    let error = resolve("k3s", &wrong, &nobody()).await.unwrap_err();
     assert_eq!(error.exit(), Exit::Settings);
     let HostError::Config { what, problems, .. } = error else {
         panic!("{error:?}")
@@ -77,7 +98,7 @@ async fn ssh_itself_agrees_with_every_correction() {
         ]
         .map(str::to_owned),
     );
-    let client = resolve("k3s", &loose).await.unwrap();
+    let client = resolve("k3s", &loose, &nobody()).await.unwrap();
     assert_eq!(client.user(), "ops");
     let said = std::process::Command::new("ssh")
         .arg("-G")
@@ -92,7 +113,6 @@ async fn ssh_itself_agrees_with_every_correction() {
         "sessiontype default",
         "updatehostkeys false",
         "batchmode yes",
-        "requesttty false",
         "escapechar none",
         "clearallforwardings yes",
         "controlmaster false",

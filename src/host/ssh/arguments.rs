@@ -17,6 +17,37 @@ const WITH_VALUE: &str = "oiplFJESbcemBDILORWwQP";
 /// Letters that stand alone and mean nothing for a command without a terminal.
 const ALONE: &str = "aACfgkKMnNqsTtvxXyY";
 
+/// Goes through arguments as getopt does: calls with each letter, its value if it is one of `with_value`, and the
+/// argument that it stands in. A word without a dash, which ssh would take for the host, is refused.
+pub fn each(
+    args: &[String],
+    with_value: &str,
+    mut act: impl FnMut(char, Option<&str>, &str) -> Result<(), HostError>,
+) -> Result<(), HostError> {
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut letters = match arg.strip_prefix('-') {
+            Some(letters) if !letters.is_empty() => letters.chars(),
+            _ => return Err(refused(arg, "is not supported")),
+        };
+        while let Some(letter) = letters.next() {
+            if !with_value.contains(letter) {
+                act(letter, None, arg)?;
+                continue;
+            }
+            let value = match letters.as_str() {
+                "" => args
+                    .next()
+                    .ok_or_else(|| refused(&format!("-{letter}"), "lacks its value"))?,
+                attached => attached,
+            };
+            act(letter, Some(value), arg)?;
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// What the arguments say.
 #[derive(Debug)]
 pub struct Arguments {
@@ -36,27 +67,10 @@ impl Arguments {
             files: Files::Usual,
             ignored: Vec::new(),
         };
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            let mut letters = match arg.strip_prefix('-') {
-                Some(letters) if !letters.is_empty() => letters.chars(),
-                _ => return Err(refused(arg, "is not supported")),
-            };
-            while let Some(letter) = letters.next() {
-                if !WITH_VALUE.contains(letter) {
-                    read.alone(letter, arg)?;
-                    continue;
-                }
-                let value = match letters.as_str() {
-                    "" => args
-                        .next()
-                        .ok_or_else(|| refused(&format!("-{letter}"), "lacks its value"))?,
-                    attached => attached,
-                };
-                read.with_value(letter, value, machine)?;
-                break;
-            }
-        }
+        each(args, WITH_VALUE, |letter, value, arg| match value {
+            Some(value) => read.with_value(letter, value, machine),
+            None => read.alone(letter, arg),
+        })?;
         Ok(read)
     }
 
@@ -128,7 +142,7 @@ impl Arguments {
 }
 
 /// An argument that cannot be honoured.
-fn refused(argument: &str, why: &str) -> HostError {
+pub fn refused(argument: &str, why: &str) -> HostError {
     let origin = Origin::Argument(argument.to_owned());
     HostError::Config {
         what: format!("{origin} {why}"),

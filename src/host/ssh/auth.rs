@@ -39,6 +39,8 @@ pub enum Denied {
     Because(HostError),
     /// The connection broke.
     Broken(russh::Error),
+    /// The connection broke off without a word of the server, while it was to answer: how.
+    Lost(String),
 }
 
 impl From<russh::Error> for Denied {
@@ -98,6 +100,10 @@ pub async fn login(
         }
     }
     login.conclude(password.is_some(), reason).await;
+    // A connection that broke off refused nothing.
+    if login.over && reason.broke_off() {
+        return Err(Denied::Lost(reason.get().unwrap_or_default()));
+    }
     Err(Denied::Refused(login.tried, login.hints))
 }
 

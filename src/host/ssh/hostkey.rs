@@ -2,7 +2,7 @@
 //!
 //! May depend on `known_hosts` and the options. One reason: the only place that can let a host key pass.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use russh::client::{DisconnectReason, Handler};
@@ -14,10 +14,14 @@ use super::hostkey_words::Facts;
 use super::options::{Options, Strict};
 use crate::host::HostError;
 use crate::host::known_hosts::{self, KnownHosts, Verdict, algorithm_name};
+use crate::host::marker::clean;
 use crate::host::person::{Asker, Turn};
 
 /// Answers that are neither yes, no nor the fingerprint, before the question counts as answered with no.
 const ANSWERS: usize = 5;
+
+/// More characters of a reason are not kept.
+const WORDS: usize = 1000;
 
 /// What ends a connection from within russh's loop.
 #[derive(Debug, thiserror::Error)]
@@ -32,19 +36,33 @@ pub enum Stop {
 
 /// Why the connection ended, told by russh's loop, read when the channel ends.
 #[derive(Debug, Clone, Default)]
-pub struct Reason(Arc<Mutex<Option<String>>>);
+pub struct Reason(Arc<Mutex<Option<Ended>>>);
+
+#[derive(Debug)]
+struct Ended {
+    why: String,
+    broke_off: bool,
+}
 
 impl Reason {
-    fn set(&self, why: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    fn set(&self, why: String, broke_off: bool) {
+        // The server's own words may be among them.
+        let why = clean(why.as_bytes()).chars().take(WORDS).collect();
+        *self.lock() = Some(Ended { why, broke_off });
     }
 
     /// The reason, if one is known by now.
     pub fn get(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().as_ref().map(|ended| ended.why.clone())
+    }
+
+    /// True if the connection broke off without a word of the server.
+    pub fn broke_off(&self) -> bool {
+        self.lock().as_ref().is_some_and(|ended| ended.broke_off)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Ended>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -78,34 +96,61 @@ impl Trust {
         }
     }
 
-    /// The algorithms to ask for: those of known keys first, SHA-1 never.
+    /// The algorithms to ask for, SHA-1 never: those of known keys first, unless `HostKeyAlgorithms` has an order of
+    /// its own.
     pub fn algorithms(&self) -> Vec<Algorithm> {
-        order(&self.known.algorithms(&self.options.target))
-            .into_iter()
-            .filter(|a| self.options.wants_algorithm(a.as_str()))
-            .collect()
+        let mut wanted = order(&self.known.algorithms(&self.options.target));
+        wanted.retain(|a| self.options.wants_algorithm(a.as_str()));
+        let rank = |a: &Algorithm| self.options.rank_of_algorithm(a.as_str());
+        if wanted.iter().any(|a| rank(a).is_some()) {
+            // As OpenSSH: what is known counts no more.
+            wanted = order(&[]);
+            wanted.retain(|a| self.options.wants_algorithm(a.as_str()));
+            wanted.sort_by_key(|a| rank(a).unwrap_or(usize::MAX));
+        }
+        wanted
     }
 
-    /// The algorithms to ask certificates for: none, unless some authority may vouch for the host.
+    /// The algorithms to ask certificates for, before all plain keys: none, unless some authority may vouch for the
+    /// host, or is revoked, or `HostKeyAlgorithms` puts them first.
     pub fn certificates(&self) -> Vec<Algorithm> {
-        if !self.known.has_authority(&self.options.target) {
-            return Vec::new();
+        let rank = |a: &Algorithm| self.options.rank_of_algorithm(&a.to_certificate_type());
+        let plain = self.algorithms();
+        let plain = plain
+            .iter()
+            .map(|a| self.options.rank_of_algorithm(a.as_str()));
+        let first_plain = plain.flatten().min();
+        let known = match self.known.has_authority(&self.options.target) {
+            true => Vec::new(),
+            // A certificate is then worth no more than its plain key, so that should be a known one.
+            false => self.known.algorithms(&self.options.target),
+        };
+        let mut wanted = order(&known);
+        wanted.retain(|a| self.options.wants_algorithm(&a.to_certificate_type()));
+        wanted.sort_by_key(|a| rank(a).unwrap_or(usize::MAX));
+        let matters = self.known.tells_of_authorities(&self.options.target);
+        wanted.retain(|a| match (rank(a), first_plain) {
+            (Some(rank), Some(first)) => rank < first,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => matters,
+        });
+        wanted
+    }
+
+    fn facts(&self, key: &KeyData) -> Facts {
+        Facts {
+            host: self.options.target.lookup(),
+            key: algorithm_name(&key.algorithm()),
+            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
         }
-        order(&[])
-            .into_iter()
-            .filter(|a| self.options.wants_algorithm(&a.to_certificate_type()))
-            .collect()
     }
 
     fn judge(&self, offered: &PublicKeyOrCertificate) -> Result<Judged, HostError> {
         let key = offered.public_key();
         let key = key.key_data();
         let target = &self.options.target;
-        let facts = Facts {
-            host: target.lookup(),
-            key: algorithm_name(&key.algorithm()),
-            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
-        };
+        let facts = self.facts(key);
         if let Some(pin) = &self.pin {
             if let Some(place) = self.known.revoked(target, key) {
                 return Err(facts.revoked(&place.to_string()));
@@ -134,13 +179,30 @@ impl Trust {
                 expected,
                 algorithm,
             } => Err(facts.changed(&place, &algorithm, &expected)),
-            Verdict::BadCertificate(why) => Err(facts.bad_certificate(&why)),
-            Verdict::Unknown if self.options.strict == Strict::AcceptNew => {
+            // As OpenSSH: a certificate that does not count is its plain key, which nobody knows yet.
+            Verdict::Unknown | Verdict::BadCertificate(_)
+                if self.options.strict == Strict::AcceptNew =>
+            {
+                if !self.asker.same_as_before(&facts.host, key) {
+                    return Err(facts.swapped());
+                }
                 self.add(&facts, key);
                 Ok(Judged::Trusted)
             }
-            Verdict::Unknown if self.options.strict == Strict::Ask => Ok(Judged::Ask(facts)),
-            Verdict::Unknown => Err(facts.unknown(&self.options, None)),
+            Verdict::BadCertificate(why)
+                if self.options.strict == Strict::Yes || self.asker.nobody().is_some() =>
+            {
+                Err(facts.bad_certificate(&why))
+            }
+            Verdict::Unknown | Verdict::BadCertificate(_) if self.options.strict == Strict::Ask => {
+                if let Verdict::BadCertificate(why) = verdict {
+                    tracing::warn!(host = facts.host, "{why}");
+                }
+                Ok(Judged::Ask(facts))
+            }
+            Verdict::Unknown | Verdict::BadCertificate(_) => {
+                Err(facts.unknown(&self.options, None))
+            }
         }
     }
 
@@ -283,13 +345,7 @@ impl Handler for Trust {
             if accepted == key.key_data() {
                 return Ok(true);
             }
-            return Err(Stop::HostKey(HostError::HostKey {
-                what: format!(
-                    "the host key of {} changed in the middle of the connection",
-                    self.options.target.lookup()
-                ),
-                hints: Vec::new(),
-            }));
+            return Err(Stop::HostKey(self.facts(key.key_data()).swapped()));
         }
         if let Judged::Ask(facts) = self.judge(offered).map_err(Stop::HostKey)? {
             self.ask(facts, offered).await.map_err(Stop::HostKey)?;
@@ -301,16 +357,26 @@ impl Handler for Trust {
     async fn disconnected(&mut self, reason: DisconnectReason<Stop>) -> Result<(), Stop> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                self.reason.set(info.message);
+                self.reason.set(info.message, false);
                 Ok(())
             }
             DisconnectReason::Error(stop) => {
-                self.reason.set(match &stop {
-                    Stop::HostKey(error) => error.to_string(),
-                    Stop::Ssh(error) => error.to_string(),
-                });
+                match &stop {
+                    Stop::HostKey(error) => self.reason.set(error.to_string(), false),
+                    Stop::Ssh(error) => self.reason.set(error.to_string(), broke_off(error)),
+                }
                 Err(stop)
             }
         }
     }
 }
+
+/// The connection ended without a word, which says nothing about us.
+pub fn broke_off(error: &russh::Error) -> bool {
+    use russh::Error::{Disconnect, HUP, IO};
+    matches!(error, Disconnect | HUP | IO(_))
+}
+
+#[cfg(test)]
+#[path = "hostkey_tests.rs"]
+mod tests;

@@ -102,6 +102,20 @@ impl Facts {
         }
     }
 
+    /// It is not the one that the same host showed before in this run.
+    pub fn swapped(&self) -> HostError {
+        HostError::HostKey {
+            what: format!(
+                "the host key of {} has changed in the middle of the run: it is {} {} now",
+                self.host, self.key, self.fingerprint
+            ),
+            hints: vec![
+                "somebody may be in between, or several hosts share the address: pin the right key in the inventory (monopg_host_key)"
+                    .into(),
+            ],
+        }
+    }
+
     /// It must never be accepted.
     pub fn revoked(&self, place: &str) -> HostError {
         HostError::HostKey {

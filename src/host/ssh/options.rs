@@ -295,6 +295,18 @@ impl Options {
         lets_through(self.host_key_algorithms.as_deref(), name)
     }
 
+    /// Where `HostKeyAlgorithms` puts this algorithm; `None` if it is not named there, or the list has no order of its
+    /// own (`+`, `-`).
+    pub fn rank_of_algorithm(&self, name: &str) -> Option<usize> {
+        let list = self.host_key_algorithms.as_deref()?;
+        if list.starts_with(['+', '-']) {
+            return None;
+        }
+        let list = list.strip_prefix('^').unwrap_or(list);
+        list.split(',')
+            .position(|p| glob(p.trim().as_bytes(), name.as_bytes()))
+    }
+
     /// True if `CASignatureAlgorithms` lets an authority sign with this algorithm.
     pub fn wants_authority(&self, name: &str) -> bool {
         lets_through(self.ca_signature_algorithms.as_deref(), name)

@@ -1,27 +1,13 @@
 use std::time::Duration;
 
 use super::*;
-use crate::settings::spec::{Become, Via};
 
 fn connection(args: &[&str]) -> Connection {
     Connection {
-        via: Via::Ssh,
-        address: "Node".into(),
-        port: None,
         user: Some("ops".into()),
-        private_key: None,
-        key_passphrase: None,
-        password: None,
         ssh_args: args.iter().map(|a| (*a).to_owned()).collect(),
-        host_key: None,
-        host_key_checking: true,
         timeout: Duration::from_secs(1),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("Node")
     }
 }
 

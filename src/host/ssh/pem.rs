@@ -1,7 +1,7 @@
 //! Private keys in OpenSSL's old encrypted form: a PEM block with a `DEK-Info` header.
 //!
 //! May depend on nothing of the crate. One reason: the SSH library opens only RSA keys in this form, and only
-//! with AES-128; `ssh-keygen -m PEM` and `openssl ec -aes256` write others.
+//! with AES-128; `ssh-keygen -m PEM`, `openssl ec -aes256` and the recipes with `-des3` write others.
 //!
 //! Rules: RFC 1421 §4.6.1.3 (the header), OpenSSL's `EVP_BytesToKey` with MD5 and one round (the key).
 
@@ -17,7 +17,7 @@ pub enum Closed {
     NotThis,
     /// The passphrase does not fit.
     Wrong,
-    /// The cipher is none of AES in CBC mode.
+    /// The cipher is neither AES nor triple DES in CBC mode.
     Cipher(String),
 }
 
@@ -26,7 +26,7 @@ struct Block<'a> {
     /// As `EC PRIVATE KEY`.
     label: &'a str,
     cipher: &'a str,
-    iv: [u8; 16],
+    iv: Vec<u8>,
     body: Zeroizing<String>,
 }
 
@@ -45,8 +45,8 @@ pub fn open(text: &str, passphrase: &[u8]) -> Result<Zeroizing<String>, Closed> 
     let key = |length| derive(passphrase, &block.iv, length);
     // The lengths are right by construction; a failure is the padding's, so a wrong passphrase.
     macro_rules! decrypt {
-        ($aes:ty, $length:literal) => {
-            cbc::Decryptor::<$aes>::new_from_slices(&key($length), &block.iv)
+        ($cipher:ty, $length:literal) => {
+            cbc::Decryptor::<$cipher>::new_from_slices(&key($length), &block.iv)
                 .map_err(|_| Closed::Wrong)?
                 .decrypt_padded::<Pkcs7>(&mut bytes)
                 .map_err(|_| Closed::Wrong)?
@@ -57,6 +57,7 @@ pub fn open(text: &str, passphrase: &[u8]) -> Result<Zeroizing<String>, Closed> 
         "AES-128-CBC" => decrypt!(aes::Aes128, 16),
         "AES-192-CBC" => decrypt!(aes::Aes192, 24),
         "AES-256-CBC" => decrypt!(aes::Aes256, 32),
+        "DES-EDE3-CBC" => decrypt!(des::TdesEde3, 24),
         other => return Err(Closed::Cipher(other.chars().take(40).collect())),
     };
     bytes.truncate(length);
@@ -82,23 +83,28 @@ fn read(text: &str) -> Result<Block<'_>, Closed> {
         }
     }
     let (cipher, iv) = info.ok_or(Closed::NotThis)?;
-    if !cipher.starts_with("AES-") {
-        return Err(Closed::Cipher(cipher.chars().take(40).collect()));
-    }
-    if iv.len() != 32 || !iv.bytes().all(|b| b.is_ascii_hexdigit()) {
+    // In hexadecimal digits: a block of the cipher.
+    let length = match cipher {
+        _ if cipher.starts_with("AES-") => 32,
+        "DES-EDE3-CBC" => 16,
+        _ => return Err(Closed::Cipher(cipher.chars().take(40).collect())),
+    };
+    if iv.len() != length || !iv.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Closed::NotThis);
     }
     let number = u128::from_str_radix(iv, 16).map_err(|_| Closed::NotThis)?;
+    let iv = number.to_be_bytes();
+    let iv = iv.get(iv.len() - length / 2..).unwrap_or_default();
     Ok(Block {
         label,
         cipher,
-        iv: number.to_be_bytes(),
+        iv: iv.to_vec(),
         body,
     })
 }
 
-/// The salt is the first half of the initialisation vector.
-fn derive(passphrase: &[u8], iv: &[u8; 16], length: usize) -> Zeroizing<Vec<u8>> {
+/// The salt is the beginning of the initialisation vector.
+fn derive(passphrase: &[u8], iv: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut key: Zeroizing<Vec<u8>> = Zeroizing::new(Vec::with_capacity(48));
     let mut last: Option<[u8; 16]> = None;
     while key.len() < length {
@@ -135,7 +141,7 @@ mod tests {
         let plain = openssl(&["ecparam", "-genkey", "-noout", "-name", "prime256v1"]);
         std::fs::write(&file, &plain).unwrap();
         let file = file.to_str().unwrap();
-        for cipher in ["-aes128", "-aes192", "-aes256"] {
+        for cipher in ["-aes128", "-aes192", "-aes256", "-des3"] {
             let sealed = openssl(&["ec", "-in", file, cipher, "-passout", "pass:secret"]);
             assert!(is_encrypted(&sealed), "{sealed}");
             let open = open(&sealed, b"secret").unwrap();
@@ -149,10 +155,10 @@ mod tests {
             assert_eq!(key(&open), key(&plain), "{cipher}");
             assert_ne!(super::open(&sealed, b"Secret").ok(), Some(open));
         }
-        let sealed = openssl(&["ec", "-in", file, "-des3", "-passout", "pass:secret"]);
+        let sealed = openssl(&["ec", "-in", file, "-camellia128", "-passout", "pass:secret"]);
         assert_eq!(
             open(&sealed, b"secret"),
-            Err(Closed::Cipher("DES-EDE3-CBC".into()))
+            Err(Closed::Cipher("CAMELLIA-128-CBC".into()))
         );
     }
 
@@ -164,6 +170,7 @@ mod tests {
             "-----BEGIN X-----\nDEK-Info: AES-128-CBC,00\nAAAA\n-----END X-----",
             "-----BEGIN X-----\nDEK-Info: AES-128-CBC,+0000000000000000000000000000000\nAAAA",
             "-----BEGIN X-----\nDEK-Info: AES-128-CBC,00000000000000000000000000000000\n!!!!",
+            "-----BEGIN X-----\nDEK-Info: DES-EDE3-CBC,00000000000000000000000000000000\nAAAA",
         ] {
             assert_eq!(open(text, b"x"), Err(Closed::NotThis), "{text}");
         }

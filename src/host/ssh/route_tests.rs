@@ -2,7 +2,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::*;
-use crate::settings::spec::{Become, Via};
 
 /// The way to `node` with a configuration and arguments: each stop, or what is wrong.
 fn way(config: &str, args: &[&str]) -> String {
@@ -13,23 +12,14 @@ fn way(config: &str, args: &[&str]) -> String {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let machine = Machine::testing(folder.path(), &[]);
     let connection = Connection {
-        via: Via::Ssh,
-        address: "node".into(),
         port: Some(2200),
         user: Some("ops".into()),
         private_key: Some("/key".into()),
-        key_passphrase: None,
         password: Some(crate::secrets::Secret::from("x")),
         ssh_args: args.iter().map(|a| (*a).to_owned()).collect(),
-        host_key: None,
         host_key_checking: false,
         timeout: Duration::from_secs(1),
-        become_root: Become {
-            enabled: true,
-            password: None,
-            exe: "sudo".into(),
-            flags: None,
-        },
+        ..Connection::to("node")
     };
     let text = match Route::resolve_on(&machine, &connection) {
         Ok(route) => {
