@@ -25,6 +25,7 @@ mod database;
 mod inventory;
 mod proxy;
 mod run;
+mod runbook;
 mod sandbox;
 mod snapshot;
 mod world;

@@ -15,6 +15,7 @@ mod links;
 mod locks;
 mod readiness;
 mod refusals;
+mod runbook;
 mod spoils;
 mod storage;
 
@@ -42,6 +43,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         locks::group(),
         links::group(),
         helms::group(),
+        runbook::group(),
     ];
     groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));
