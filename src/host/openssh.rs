@@ -26,6 +26,7 @@ use tokio::sync::{oneshot, watch};
 use self::argv::{Resolved, arguments};
 use self::log::Log;
 use super::HostError;
+use super::endpoint::Endpoint;
 use super::local::Input;
 use super::marker::{self, NOISE};
 use super::person::{Asker, Person};
@@ -150,6 +151,17 @@ enum Stage {
 }
 
 impl Client {
+    /// Where the host's SSH answers.
+    pub fn endpoint(&self) -> Endpoint {
+        match self.resolved.roundabout {
+            Some(way) => Endpoint::Roundabout(way.to_owned()),
+            None => Endpoint::Straight {
+                host: self.resolved.host.clone(),
+                port: self.resolved.port,
+            },
+        }
+    }
+
     /// The login.
     pub fn user(&self) -> &str {
         &self.resolved.user

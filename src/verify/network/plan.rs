@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{LABEL, controllers, metrics_service, service};
-use crate::cluster::admission::{self, Caller, Who};
+use crate::cluster::admission::{self, Admission, Caller, Who};
 use crate::cluster::facts::{is_true, list, text};
 use crate::cluster::net::Net;
 use crate::cluster::selector::{labels_match, selects};
@@ -59,6 +59,17 @@ pub struct Probe {
     pub let_in: bool,
 }
 
+/// A declared client whose namespace does not exist (yet): only the policies can say what would happen to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Whom the settings name, for people.
+    pub who: String,
+    /// The namespace that is missing.
+    pub namespace: String,
+    /// Whether the live policies would let such a pod in.
+    pub let_in: bool,
+}
+
 /// What will be tried, and what will not.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
@@ -68,8 +79,8 @@ pub struct Plan {
     pub probes: Vec<Probe>,
     /// Clients that are not tried, with the reason: for them the policies tell.
     pub untried: Vec<String>,
-    /// Why declared clients cannot be tried although they should be.
-    pub blocked: Vec<String>,
+    /// Clients whose namespace does not exist: nobody can be tried there.
+    pub absent: Vec<Absent>,
     /// Why no stranger can be tried.
     pub no_strangers: Option<String>,
     /// All addresses, for the control from the node.
@@ -113,8 +124,10 @@ pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerErr
         _ => Vec::new(),
     };
     plan.targets = [database.clone(), metrics.clone()].concat();
-    clients(spec, answers, &database, &metrics, &mut plan)?;
-    strangers(spec, answers, pod, &mut plan)?;
+    let policies = answers.list(&admission::policies())?.unwrap_or_default();
+    let live = admission::admission(policies, pod, POSTGRESQL_PORT);
+    clients(spec, answers, &live, (&database, &metrics), &mut plan)?;
+    strangers(spec, answers, &live, &mut plan)?;
     Ok(plan)
 }
 
@@ -146,8 +159,8 @@ fn namespace<'a>(answers: &'a Answers, name: &str) -> Result<Option<&'a Value>, 
 fn clients(
     spec: &Spec,
     answers: &Answers,
-    database: &[Target],
-    metrics: &[Target],
+    live: &Admission,
+    (database, metrics): (&[Target], &[Target]),
     plan: &mut Plan,
 ) -> Result<(), AnswerError> {
     let mut tried = 0;
@@ -163,15 +176,25 @@ fn clients(
             continue;
         };
         let home = of.as_deref().unwrap_or(&spec.namespace);
-        if namespace(answers, home)?.is_none() {
-            plan.blocked
-                .push(format!("{who}: the namespace does not exist"));
-            continue;
-        }
         let labels: Map<String, Value> = pod_labels
             .iter()
             .map(|(k, v)| (k.clone(), json!(v)))
             .collect();
+        if namespace(answers, home)?.is_none() {
+            // Kubernetes gives each namespace this label; it will have no other that we could know of.
+            let namespace_labels = json!({"kubernetes.io/metadata.name": home});
+            let let_in = live.admits(Caller {
+                namespace: home,
+                namespace_labels: Some(&namespace_labels),
+                pod_labels: Some(&Value::Object(labels)),
+            });
+            plan.absent.push(Absent {
+                who,
+                namespace: home.to_owned(),
+                let_in,
+            });
+            continue;
+        }
         if let Some(other) = taken(answers, home, &labels)? {
             plan.untried.push(format!(
                 "{who}: {other} selects these labels, a probe pod would be taken for one of its own"
@@ -277,11 +300,9 @@ fn taken(
 fn strangers(
     spec: &Spec,
     answers: &Answers,
-    pod: &Value,
+    live: &Admission,
     plan: &mut Plan,
 ) -> Result<(), AnswerError> {
-    let policies = answers.list(&admission::policies())?.unwrap_or_default();
-    let live = admission::admission(policies, pod, POSTGRESQL_PORT);
     let pods: Vec<Net> = answers
         .list(&objects::nodes())?
         .unwrap_or_default()
