@@ -168,21 +168,23 @@ async fn checked(
     // The one that goes on is told when it is over.
     let goes_on = |r: &CheckResult| GO_ON.contains(&r.check) && options.probes(r.check);
     results.iter().filter(|r| !goes_on(r)).for_each(tell);
-    let started = Instant::now();
     let mut probed = probes(host, spec, &answers, options).await?;
     for result in results.iter_mut().filter(|r| goes_on(r)) {
-        if let Some(finding) = probed.remove(&result.check) {
-            add(result, finding, started.elapsed());
+        if let Some((finding, took)) = probed.remove(&result.check) {
+            add(result, finding, took);
         }
         tell(result);
     }
     for (id, title) in PROBES {
-        let finding = match (options.leaves_out(id), probed.remove(&id)) {
-            (true, _) => Finding::not_run(LEFT_OUT),
-            (false, Some(finding)) => finding,
-            (false, None) => Finding::not_applicable("needs probe pods: not with --static"),
+        let (finding, took) = match (options.leaves_out(id), probed.remove(&id)) {
+            (true, _) => (Finding::not_run(LEFT_OUT), Duration::ZERO),
+            (false, Some(found)) => found,
+            (false, None) => {
+                let why = "needs probe pods: not with --static";
+                (Finding::not_applicable(why), Duration::ZERO)
+            }
         };
-        let result = result(id, title, options, finding, started.elapsed());
+        let result = result(id, title, options, finding, took);
         tell(&result);
         results.push(result);
     }
@@ -233,16 +235,24 @@ fn judged(
         .collect()
 }
 
+/// What the probes of a check came to, and how long they took.
+type Probed = BTreeMap<CheckId, (Finding, Duration)>;
+
 /// What goes beyond reading: on the host, and, beside that, from this machine.
 async fn probes(
     host: &dyn Host,
     spec: &Spec,
     answers: &Answers,
     options: &Options,
-) -> Result<BTreeMap<CheckId, Finding>, Stop> {
+) -> Result<Probed, Stop> {
     let outside = async {
+        let started = Instant::now();
         match options.probes(exposure::ID) {
-            true => Some(exposure::tried(spec, answers, &options.endpoint).await),
+            true => {
+                let found = exposure::tried(spec, answers, &options.endpoint).await;
+                let found = found.unwrap_or_else(|e| unread(&e));
+                Some((found, started.elapsed()))
+            }
             false => None,
         }
     };
@@ -251,9 +261,7 @@ async fn probes(
     if options.cancel.is_cancelled() {
         return Err(Stop::Cancelled);
     }
-    if let Some(outside) = outside {
-        found.insert(exposure::ID, outside.unwrap_or_else(|e| unread(&e)));
-    }
+    found.extend(outside.map(|outside| (exposure::ID, outside)));
     Ok(found)
 }
 
@@ -263,8 +271,9 @@ async fn on_the_host(
     spec: &Spec,
     answers: &Answers,
     options: &Options,
-) -> Result<BTreeMap<CheckId, Finding>, Stop> {
-    let mut found = BTreeMap::new();
+) -> Result<Probed, Stop> {
+    let mut found = Probed::new();
+    let started = Instant::now();
     if options.level >= Level::Probe && !options.restarts() {
         persistence::clear(host, spec, answers)
             .await
@@ -284,8 +293,10 @@ async fn on_the_host(
             }
             Err(e) => Err(e.into()),
         };
-        found.insert(CREDENTIALS, finding.unwrap_or_else(|e| unread(&e)));
+        let finding = finding.unwrap_or_else(|e| unread(&e));
+        found.insert(CREDENTIALS, (finding, started.elapsed()));
     }
+    let started = Instant::now();
     if options.makes_pods() {
         let (allowed, denied) = match network::plan(spec, answers, &options.run_id) {
             Err(e) => {
@@ -300,8 +311,8 @@ async fn on_the_host(
                 network::judge(&plan, &seen.map_err(GatherError::from)?)
             }
         };
-        found.insert(network::ALLOWED, allowed);
-        found.insert(network::DENIED, denied);
+        found.insert(network::ALLOWED, (allowed, started.elapsed()));
+        found.insert(network::DENIED, (denied, started.elapsed()));
     }
     Ok(found)
 }

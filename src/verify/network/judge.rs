@@ -247,7 +247,7 @@ fn denied(plan: &Plan, seen: &Seen) -> Finding {
             match answer.word.as_str() {
                 "open" => {
                     by_policy |= probe.let_in;
-                    entered.push(format!("{} gets in at {target}", probe.who));
+                    entered.push(format!("{} got in at {target}", probe.who));
                 }
                 "refused" | "silent" if seen.controlled(target) => refused += 1,
                 // A name that is not resolved is no proof; its address is tried by itself.

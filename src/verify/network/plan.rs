@@ -55,7 +55,7 @@ pub struct Probe {
     pub allowed: Vec<Target>,
     /// Where it shall not.
     pub denied: Vec<Target>,
-    /// The live policies let it get to the database all the same: then it gets in although they are enforced.
+    /// The live policies let it get to a place where it shall not: then it gets in although they are enforced.
     pub let_in: bool,
 }
 
@@ -93,6 +93,22 @@ pub struct Plan {
     pub impossible: Option<String>,
 }
 
+/// What the live policies say.
+struct Live {
+    database: Admission,
+    metrics: Admission,
+}
+
+impl Live {
+    /// Whether they let somebody get to one of these.
+    fn lets_in(&self, caller: Caller<'_>, targets: &[Target]) -> bool {
+        targets.iter().any(|t| match t.port {
+            METRICS_PORT => self.metrics.admits(caller),
+            _ => self.database.admits(caller),
+        })
+    }
+}
+
 /// Decides.
 pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerError> {
     let mut plan = Plan {
@@ -125,7 +141,10 @@ pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerErr
     };
     plan.targets = [database.clone(), metrics.clone()].concat();
     let policies = answers.list(&admission::policies())?.unwrap_or_default();
-    let live = admission::admission(policies, pod, POSTGRESQL_PORT);
+    let live = Live {
+        database: admission::admission(policies, pod, POSTGRESQL_PORT),
+        metrics: admission::admission(policies, pod, METRICS_PORT),
+    };
     clients(spec, answers, &live, (&database, &metrics), &mut plan)?;
     strangers(spec, answers, &live, &mut plan)?;
     Ok(plan)
@@ -159,7 +178,7 @@ fn namespace<'a>(answers: &'a Answers, name: &str) -> Result<Option<&'a Value>, 
 fn clients(
     spec: &Spec,
     answers: &Answers,
-    live: &Admission,
+    live: &Live,
     (database, metrics): (&[Target], &[Target]),
     plan: &mut Plan,
 ) -> Result<(), AnswerError> {
@@ -183,7 +202,7 @@ fn clients(
         if namespace(answers, home)?.is_none() {
             // Kubernetes gives each namespace this label; it will have no other that we could know of.
             let namespace_labels = json!({"kubernetes.io/metadata.name": home});
-            let let_in = live.admits(Caller {
+            let let_in = live.database.admits(Caller {
                 namespace: home,
                 namespace_labels: Some(&namespace_labels),
                 pod_labels: Some(&Value::Object(labels)),
@@ -211,17 +230,18 @@ fn clients(
         // A client of the database is none of the exporter, unless it is named there as well.
         let caller = Value::Object(labels.clone());
         let also = admitted(&spec.metrics_clients, spec, home, &caller, answers)?;
+        let denied = match also {
+            true => Vec::new(),
+            false => metrics.to_vec(),
+        };
         plan.probes.push(Probe {
             name,
             namespace: home.to_owned(),
             labels,
             who,
-            let_in: true,
+            let_in: live.lets_in(caller_of(home, &caller, answers)?, &denied),
             allowed: database.to_vec(),
-            denied: match also {
-                true => Vec::new(),
-                false => metrics.to_vec(),
-            },
+            denied,
         });
     }
     Ok(())
@@ -233,6 +253,19 @@ fn short(run: &str) -> String {
     tail.chars().rev().collect::<String>().to_lowercase()
 }
 
+/// A pod as policies see it.
+fn caller_of<'a>(
+    home: &'a str,
+    labels: &'a Value,
+    answers: &'a Answers,
+) -> Result<Caller<'a>, AnswerError> {
+    Ok(Caller {
+        namespace: home,
+        namespace_labels: namespace(answers, home)?.and_then(|n| n.pointer("/metadata/labels")),
+        pod_labels: Some(labels),
+    })
+}
+
 /// Whether the settings let a pod in.
 fn admitted(
     clients: &[Client],
@@ -241,12 +274,7 @@ fn admitted(
     labels: &Value,
     answers: &Answers,
 ) -> Result<bool, AnswerError> {
-    let caller = Caller {
-        namespace: namespace_name,
-        namespace_labels: namespace(answers, namespace_name)?
-            .and_then(|n| n.pointer("/metadata/labels")),
-        pod_labels: Some(labels),
-    };
+    let caller = caller_of(namespace_name, labels, answers)?;
     Ok(clients
         .iter()
         .any(|c| Who::declared(c, &spec.namespace).admits(caller)))
@@ -300,7 +328,7 @@ fn taken(
 fn strangers(
     spec: &Spec,
     answers: &Answers,
-    live: &Admission,
+    live: &Live,
     plan: &mut Plan,
 ) -> Result<(), AnswerError> {
     let pods: Vec<Net> = answers
@@ -367,12 +395,7 @@ fn strangers(
             && namespace(answers, home)?.is_some()
             && taken(answers, home, &labels)?.is_none();
         if fit {
-            let let_in = live.admits(Caller {
-                namespace: home,
-                namespace_labels: namespace(answers, home)?
-                    .and_then(|n| n.pointer("/metadata/labels")),
-                pod_labels: Some(&bare),
-            });
+            let let_in = live.lets_in(caller_of(home, &bare, answers)?, &denied);
             plan.probes.push(Probe {
                 name: format!("monopg-probe-{kind}-{}", short(&plan.run)),
                 namespace: home.to_owned(),

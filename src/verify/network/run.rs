@@ -211,6 +211,10 @@ fn word(pod: &str, targets: &[Target]) -> String {
 }
 
 #[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
+
+#[cfg(test)]
 pub(super) mod scripts {
     pub const TRY: &str = super::TRY;
 }

@@ -334,12 +334,12 @@ fn what_the_answers_mean() {
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
     43 network.denied: nothing enforces network policies: strangers get in
-      caused by: a pod without labels in namespace data gets in at 10.42.0.9:5432
-      caused by: a pod without labels in namespace data gets in at 10.43.0.7:5432
-      caused by: a pod without labels in namespace data gets in at postgresql-hl.data.svc:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.42.0.9:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
-      caused by: a pod with a client's labels in namespace default gets in at postgresql-hl.data.svc:5432
+      caused by: a pod without labels in namespace data got in at 10.42.0.9:5432
+      caused by: a pod without labels in namespace data got in at 10.43.0.7:5432
+      caused by: a pod without labels in namespace data got in at postgresql-hl.data.svc:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.42.0.9:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
+      caused by: a pod with a client's labels in namespace default got in at postgresql-hl.data.svc:5432
       hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // One hole.
@@ -350,7 +350,7 @@ fn what_the_answers_mean() {
     })), @r#"
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
-    43 network.denied: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
+    43 network.denied: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
       hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // The client is shut out, the node is not.
@@ -380,6 +380,25 @@ fn what_the_answers_mean() {
     "#);
 }
 
+/// A client that gets to the exporter as well, which no policy allows, is no policy's work either.
+#[test]
+fn no_engine_beside_an_exporter() {
+    let mut w = World::with_metrics();
+    w.spec.allowed_clients = vec![
+        pods(Some("monitoring"), &[("a", "b")]),
+        pods(None, &[("c", "d")]),
+    ];
+    w.live[1]["spec"]["clusterIP"] = json!("10.43.0.7");
+    let plan = planned(&w);
+    assert!(
+        plan.probes
+            .iter()
+            .any(|p| !p.allowed.is_empty() && !p.denied.is_empty())
+    );
+    let said = both(&plan, &seen(&plan, |_, _, _, _| "open"));
+    assert!(said.contains("nothing enforces network policies"), "{said}");
+}
+
 /// Another policy that opens everything is no missing engine.
 #[test]
 fn a_policy_lets_strangers_in() {
@@ -389,12 +408,12 @@ fn a_policy_lets_strangers_in() {
     insta::assert_snapshot!(both(&plan, &seen(&plan, |_, _, _, _| "open")), @r#"
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
-    43 network.denied: a pod without labels in namespace data gets in at 10.42.0.9:5432 (and 5 more ways in)
-      caused by: a pod without labels in namespace data gets in at 10.43.0.7:5432
-      caused by: a pod without labels in namespace data gets in at postgresql-hl.data.svc:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.42.0.9:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
-      caused by: a pod with a client's labels in namespace default gets in at postgresql-hl.data.svc:5432
+    43 network.denied: a pod without labels in namespace data got in at 10.42.0.9:5432 (and 5 more ways in)
+      caused by: a pod without labels in namespace data got in at 10.43.0.7:5432
+      caused by: a pod without labels in namespace data got in at postgresql-hl.data.svc:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.42.0.9:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
+      caused by: a pod with a client's labels in namespace default got in at postgresql-hl.data.svc:5432
       hint: a NetworkPolicy lets them in: network.policy names it
     "#);
 }

@@ -17,6 +17,8 @@ mod readiness;
 mod refusals;
 mod spoils;
 mod storage;
+mod verify;
+mod verify_faults;
 
 use crate::Group;
 use crate::check::Check;
@@ -46,6 +48,8 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
     groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));
     groups.push(cuts::group(choose));
+    groups.push(verify::group(choose));
+    groups.push(verify_faults::group(choose));
     groups.push(canary::group());
     groups
 }
