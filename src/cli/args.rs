@@ -39,7 +39,7 @@ pub enum Command {
     /// Bring the hosts to the declared state; a second run finds nothing to do
     Apply(ApplyArgs),
     /// Say what apply would change, and change nothing (apply --check --diff)
-    Plan(ApplyArgs),
+    Plan(PlanArgs),
     /// Show what is there: release, pod, volume, versions, last run; read-only
     Status(StatusArgs),
     /// Prove that the database is as declared, reachable by whom it shall be, and by nobody else
@@ -201,7 +201,7 @@ pub struct KeyArgs {
     pub ask_vault_pass: bool,
 }
 
-/// `apply` and `plan`.
+/// `apply`.
 #[derive(Debug, Clone, Args)]
 pub struct ApplyArgs {
     /// Which hosts.
@@ -210,6 +210,43 @@ pub struct ApplyArgs {
     /// What to do with them.
     #[command(flatten)]
     pub run: RunArgs,
+    /// What is checked afterwards.
+    #[command(flatten)]
+    pub after: AfterArgs,
+}
+
+/// `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// What would be done with them.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The checks after `apply`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Checks")]
+pub struct AfterArgs {
+    /// Not of plan: verify afterwards, over the same connection; a check that fails ends the run with 43
+    #[arg(long, conflicts_with = "check")]
+    pub verify: bool,
+    /// With --verify: leave a check out. May be repeated
+    #[arg(long, value_name = "ID", requires = "verify", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(crate::verify::IDS))]
+    pub skip: Vec<String>,
+}
+
+impl AfterArgs {
+    /// As the checks take them, if they are wanted.
+    pub(super) fn options(&self) -> Option<VerifyOptions> {
+        self.verify.then(|| VerifyOptions {
+            level: Level::Probe,
+            restart: Restart::Pod,
+            skip: self.skip.clone(),
+        })
+    }
 }
 
 /// What a run does.
@@ -531,6 +568,30 @@ mod tests {
             &["--skip", "everything"],
         ] {
             assert_eq!(options(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn checks_after_apply() {
+        let skipped = |argv: &[&str]| {
+            let argv = ["monopg"].iter().chain(argv);
+            match Cli::try_parse_from(argv).map(|c| c.command) {
+                Ok(Command::Apply(a)) => Some(a.after.options().map(|o| (o.level, o.skip))),
+                _ => None,
+            }
+        };
+        assert_eq!(skipped(&["apply"]), Some(None));
+        let images = vec!["images".to_owned()];
+        assert_eq!(
+            skipped(&["apply", "--verify", "--skip", "images"]),
+            Some(Some((Level::Probe, images)))
+        );
+        for wrong in [
+            &["apply", "--verify", "--check"][..],
+            &["apply", "--skip", "images"],
+            &["plan", "--verify"],
+        ] {
+            assert_eq!(skipped(wrong), None, "{wrong:?}");
         }
     }
 

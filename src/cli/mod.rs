@@ -72,7 +72,10 @@ fn dispatch(cli: Cli) -> Exit {
         },
         Command::Reference => print_data(&reference::markdown()),
         Command::ArgumentSpecs => print_data(&argument_specs::yaml()),
-        Command::Apply(args) => reach(&cli.output, args.hosts, Work::Apply(args.run)),
+        Command::Apply(args) => {
+            let after = args.after.options();
+            reach(&cli.output, args.hosts, Work::Apply(args.run, after))
+        }
         Command::Plan(args) => reach(&cli.output, args.hosts, Work::Plan(args.run)),
         Command::Status(args) => reach(&cli.output, args.hosts, Work::Status),
         Command::Verify(args) => {
@@ -97,7 +100,8 @@ fn fail(output: &OutputArgs, problems: Vec<Problem>) -> Exit {
 
 /// What is done on hosts.
 enum Work {
-    Apply(args::RunArgs),
+    /// And verify, if that is wanted.
+    Apply(args::RunArgs, Option<VerifyOptions>),
     Plan(args::RunArgs),
     Status,
     Verify(VerifyOptions),
@@ -113,6 +117,7 @@ fn run_options(options: &mut Options, run: &args::RunArgs, plan: bool) -> RunOpt
         detailed_exitcode: run.detailed_exitcode,
         wait: run.wait_timeout,
         deep: run.deep,
+        verify: None,
     }
 }
 
@@ -120,7 +125,10 @@ fn run_options(options: &mut Options, run: &args::RunArgs, plan: bool) -> RunOpt
 fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
     let mut options = Options::detect(output.output, output.color, output.verbosity());
     let run = match &work {
-        Work::Apply(run) => Some(run_options(&mut options, run, false)),
+        Work::Apply(run, after) => Some(RunOptions {
+            verify: after.clone(),
+            ..run_options(&mut options, run, false)
+        }),
         Work::Plan(run) => Some(run_options(&mut options, run, true)),
         Work::Status | Work::Verify(_) => None,
     };

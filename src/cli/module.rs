@@ -168,6 +168,7 @@ fn settle(arguments: &Arguments, play: &Play) -> (Result<Resolved, SettingsError
         Duration::ZERO
     });
     let run = RunOptions {
+        verify: None,
         check: play.check,
         detailed_exitcode: false,
         wait,

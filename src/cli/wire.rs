@@ -16,6 +16,7 @@ use crate::engine;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
+use crate::host::endpoint::Endpoint;
 use crate::host::lasting::Lasting;
 use crate::host::person::Person;
 use crate::report::Reporter;
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub wait: Duration,
     /// Compare files on the node by their full digest.
     pub deep: bool,
+    /// What to check when the host is as declared.
+    pub verify: Option<VerifyOptions>,
 }
 
 impl RunOptions {
@@ -116,9 +119,28 @@ async fn converge(run: &Run, person: &Arc<Person>, stop: &Stop, options: &RunOpt
             async move {
                 let mut result = match reach(host, person, stop).await {
                     Ok(channel) => {
-                        engine::run::converge(&channel, &steps, &engine, &emitter)
-                            .await
-                            .0
+                        let (applied, _) =
+                            engine::run::converge(&channel, &steps, &engine, &emitter).await;
+                        match &options.verify {
+                            Some(wanted) if !applied.failed => {
+                                let checks = checks(run, host, wanted, stop, true).await;
+                                match checks {
+                                    Ok(checks) => {
+                                        verify::run::verify_after(
+                                            &channel, &host.spec, &checks, &emitter, applied,
+                                        )
+                                        .await
+                                    }
+                                    Err(failed) => HostResult {
+                                        changed: applied.changed,
+                                        diff: applied.diff,
+                                        steps: applied.steps,
+                                        ..failed
+                                    },
+                                }
+                            }
+                            _ => applied,
+                        }
                     }
                     Err(result) => result,
                 };
@@ -162,22 +184,18 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
 /// `verify`: emits `Kind::CheckFinished` for each check of each host.
 pub async fn verify(session: &Session, options: &VerifyOptions) -> Result<Exit, Vec<Problem>> {
     let run = Run::begin(session, true)?;
-    let checks = verify::run::Options {
-        level: options.level,
-        restart: options.restart,
-        skip: options.skip.clone(),
-        run_id: run.id.to_lowercase(),
-        holder: run.holder(),
-        cancel: session.stop.token(),
-    };
     let results = run
         .each(|host| {
             let emitter = run.emitter.host(&host.name);
-            let checks = &checks;
+            let run = &run;
             async move {
+                let checks = match checks(run, host, options, &session.stop, false).await {
+                    Ok(checks) => checks,
+                    Err(failed) => return failed,
+                };
                 match reach(host, &session.person, &session.stop).await {
                     Ok(channel) => {
-                        verify::run::verify(&channel, &host.spec, checks, &emitter).await
+                        verify::run::verify(&channel, &host.spec, &checks, &emitter).await
                     }
                     Err(failed) => failed,
                 }
@@ -188,6 +206,29 @@ pub async fn verify(session: &Session, options: &VerifyOptions) -> Result<Exit, 
         .iter()
         .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
     Ok(run.end(false, Exit::of_hosts(codes)))
+}
+
+/// What is checked on a host; what came of it if its way cannot be told. `locked`: the channel holds the lock already.
+async fn checks(
+    run: &Run,
+    host: &HostSettings,
+    options: &VerifyOptions,
+    stop: &Stop,
+    locked: bool,
+) -> Result<verify::run::Options, HostResult> {
+    let endpoint = Endpoint::of(&host.name, &host.connection)
+        .await
+        .map_err(|error| engine::run::failure(&error))?;
+    Ok(verify::run::Options {
+        level: options.level,
+        restart: options.restart,
+        skip: options.skip.clone(),
+        run_id: run.id.to_lowercase(),
+        holder: run.holder(),
+        locked,
+        endpoint,
+        cancel: stop.token(),
+    })
 }
 
 /// The channel to a host; what came of it otherwise. A run that is to stop does not wait for a host or a person.
@@ -370,6 +411,7 @@ mod tests {
                 detailed_exitcode,
                 wait: Duration::from_secs(1),
                 deep: false,
+                verify: None,
             }
             .exit(changed, [Exit::Done, code])
         };

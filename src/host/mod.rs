@@ -4,6 +4,7 @@
 //! cannot tell SSH from this machine.
 
 pub mod channel;
+pub mod endpoint;
 pub mod group;
 pub mod known_hosts;
 pub mod lasting;

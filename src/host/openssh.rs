@@ -27,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 use self::argv::{Resolved, arguments};
 use self::log::Log;
 use super::HostError;
+use super::endpoint::Endpoint;
 use super::group::Group;
 use super::local::Input;
 use super::marker::{self, NOISE};
@@ -152,6 +153,17 @@ enum Stage {
 }
 
 impl Client {
+    /// Where the host's SSH answers.
+    pub fn endpoint(&self) -> Endpoint {
+        match self.resolved.roundabout {
+            Some(way) => Endpoint::Roundabout(way.to_owned()),
+            None => Endpoint::Straight {
+                host: self.resolved.host.clone(),
+                port: self.resolved.port,
+            },
+        }
+    }
+
     /// The login.
     pub fn user(&self) -> &str {
         &self.resolved.user

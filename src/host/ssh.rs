@@ -37,7 +37,7 @@ use self::hostkey::{Reason, Stop, Trust, broke_off};
 use self::identity::Unlock;
 pub use self::options::{Options, Strict, keepalive, local_user};
 use self::proxy::Running;
-use self::route::Route;
+pub use self::route::Route;
 use self::stream::{Impatient, Prompt, Stream};
 use super::HostError;
 use super::person::{Asker, Person};

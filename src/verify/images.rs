@@ -33,17 +33,29 @@ impl Images {
         }
     }
 
-    /// The images that the rendered release names; without one, those that its StatefulSet names.
-    fn wanted(&self, answers: &Answers) -> Result<Vec<String>, StepError> {
+    /// The images that the rendered release names, and whether the database's own pod needs them; without a release, those that
+    /// its StatefulSet names.
+    fn wanted(&self, answers: &Answers) -> Result<Vec<(String, bool)>, StepError> {
         let spec = &self.release.spec;
-        if let Some(deployed) = self.release.deployed(answers)? {
-            return Ok(manifest::images(&self.release.rendered(&deployed)?));
-        }
         let set = objects::stateful_set(spec);
-        Ok(match answers.object(&set)? {
-            Some(live) => manifest::images(&[(set, live.clone())]),
-            None => Vec::new(),
-        })
+        let rendered = match self.release.deployed(answers)? {
+            Some(deployed) => self.release.rendered(&deployed)?,
+            None => match answers.object(&set)? {
+                Some(live) => vec![(set.clone(), live.clone())],
+                None => Vec::new(),
+            },
+        };
+        let (own, others): (Vec<_>, Vec<_>) = rendered.into_iter().partition(|(r, _)| *r == set);
+        let mut all: Vec<(String, bool)> = manifest::images(&own)
+            .into_iter()
+            .map(|image| (image, true))
+            .collect();
+        for image in manifest::images(&others) {
+            if !all.iter().any(|(known, _)| *known == image) {
+                all.push((image, false));
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -94,29 +106,37 @@ impl Check for Images {
         }
         let digests = listed(&answers.text(LISTED)?);
         let node = answers.list(&objects::nodes())?.and_then(|all| all.first());
-        let present = refusals::present_images(node, "");
+        // The kubelet's own list is minutes old, and holds some of the images only.
+        let present = match digests.is_empty() {
+            true => refusals::present_images(node, ""),
+            false => Vec::new(),
+        };
         let mut finding = Finding::passed(match wanted.len() {
             1 => "its one image is on the node".to_owned(),
             n => format!("its {n} images are on the node"),
         });
         let mut known: Vec<Value> = Vec::new();
-        for image in &wanted {
+        for (image, own) in &wanted {
             let full = images::normalised(image);
             let digest = digests.get(&full);
             known.push(json!({"image": image, "digest": digest}));
             if digest.is_some() || present.contains(&full) {
                 continue;
             }
-            // Of the others it is not known whether they could be pulled: trying would change the node.
+            // Whether the others could be pulled is not known: trying would change the node. What another object needs, as a
+            // job that has never run, may still come; a database whose pod cannot be started again may not wait for that.
             let moved = images::legacy(image).is_some();
             let what = match moved {
                 true => format!("image {image} is not on the node and no longer at its place"),
-                false => format!("image {image} is not on the node; it would have to be pulled"),
+                false => format!(
+                    "image {image}: on the node: no; whether it can be pulled was not tried"
+                ),
             };
             let p = pod_trouble::image_hints(problem(ID, what), image);
-            match moved {
-                true => finding.fail(p.hint("the chart takes another place with global.security.allowInsecureImages, which monopg sets together with monopg_image")),
-                false => finding.warn(p),
+            match (moved, own) {
+                (true, _) => finding.fail(p.hint("the chart takes another place with global.security.allowInsecureImages, which monopg sets together with monopg_image")),
+                (false, true) => finding.fail(p.hint(format!("or let the node pull it: k3s crictl pull {image}"))),
+                (false, false) => finding.warn(p),
             }
         }
         finding.measure("images", known);

@@ -26,9 +26,25 @@ fn on_the_node() {
 fn not_on_the_node() {
     let none = |w: &mut World| w.says("verify.images", "REF TYPE DIGEST\n");
     insta::assert_snapshot!(judged(none), @r#"
-    warning
-    43 images: image docker.io/bitnamilegacy/postgresql:17 is not on the node; it would have to be pulled
+    failed
+    43 images: image docker.io/bitnamilegacy/postgresql:17: on the node: no; whether it can be pulled was not tried
       hint: on a node without internet: `k3s ctr images import FILE.tar`, then `k3s ctr images ls | grep postgresql`
+      hint: or let the node pull it: k3s crictl pull docker.io/bitnamilegacy/postgresql:17
+    "#);
+    // The kubelet's list is older than containerd's.
+    insta::assert_snapshot!(judged(|w| {
+        w.says("verify.images", "REF TYPE DIGEST\ndocker.io/library/other:1 t sha256:bbbb 1 MiB\n");
+        w.node["status"]["images"] = json!([{"names": [IMAGE]}]);
+    }).lines().take(2).collect::<Vec<_>>().join("\n"), @r#"
+    failed
+    43 images: image docker.io/bitnamilegacy/postgresql:17: on the node: no; whether it can be pulled was not tried
+    "#);
+    // What another object needs may still come.
+    insta::assert_snapshot!(judged(|w| w.rendered.push(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "data"},
+        "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "quay.io/tool:1"}]}}}}))), @r#"
+    warning
+    43 images: image quay.io/tool:1: on the node: no; whether it can be pulled was not tried
+      hint: on a node without internet: `k3s ctr images import FILE.tar`, then `k3s ctr images ls | grep tool`
     "#);
     insta::assert_snapshot!(judged(|w| {
         none(w);

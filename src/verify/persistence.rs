@@ -35,6 +35,8 @@ pub enum Restart {
 
 /// How long the database may be away after one restart.
 const AWAY: Duration = Duration::from_secs(300);
+/// A run that is told to stop takes so long to remove its row at most; the next one does it else.
+const LEAVING: Duration = Duration::from_secs(20);
 /// How long the node may be away when it boots.
 const BOOT: Duration = Duration::from_secs(300);
 
@@ -47,6 +49,10 @@ IFS= read -r PGPASSWORD; export PGPASSWORD PGCONNECT_TIMEOUT=5 LC_ALL=C
 exec psql -w -h "$(hostname -i | cut -d " " -f 1)" -U postgres -d postgres -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -Atqc "$1"' sh "$3"
 }
 "#;
+
+/// While a row may be there, the node knows of it: an interrupted run cannot always take it back, so the next one does.
+const MARK: &str = "/var/lib/monopg/verify.token";
+const LEFT: &str = "verify.token";
 
 /// A schema of its own, so that what an interrupted run left is gone with it. One call is one transaction, and a commit
 /// comes back when its log is on the disk, if the database is not told otherwise.
@@ -80,6 +86,32 @@ pub fn questions(spec: &Spec) -> Vec<Query> {
     let mut all = volume::questions(spec);
     all.push(Query::objects([objects::pod(spec)]));
     all
+}
+
+/// Whether an earlier run left its row; asked with everything else.
+pub fn left_behind() -> Query {
+    Query::shell(LEFT, format!("[ ! -e {MARK} ] || echo left"))
+}
+
+/// Removes the row that an earlier run left, if there is one and the database answers.
+pub async fn clear(host: &dyn Host, spec: &Spec, answers: &Answers) -> Result<(), HostError> {
+    let left = answers.text(LEFT).is_ok_and(|said| said.trim() == "left");
+    let ready = answers
+        .object(&objects::pod(spec))
+        .is_ok_and(answers_queries);
+    if left && ready {
+        // What fails here is tried again by the next run.
+        host.run(remove(spec)).await?;
+    }
+    Ok(())
+}
+
+fn remove(spec: &Spec) -> Command {
+    let script = format!("{SQL}sql \"$@\" && rm -f {MARK}");
+    command(spec, "remove the row", &script)
+        .arg(REMOVE)
+        .stdin(password(spec))
+        .limit(Duration::from_secs(60))
 }
 
 /// One look for the row.
@@ -126,7 +158,12 @@ impl Trial<'_> {
             Ok(Err(why)) => return Ok(Finding::not_run(why)),
             Err(e) => return Ok(Finding::not_run(e.to_string())),
         };
-        let out = self.sql(&WRITE.replace("TOKEN", self.run)).await?;
+        let script = format!("{SQL}mkdir -p /var/lib/monopg && : >{MARK} && sql \"$@\"");
+        let write = command(self.spec, "write a row", &script)
+            .arg(WRITE.replace("TOKEN", self.run))
+            .stdin(password(self.spec))
+            .limit(Duration::from_secs(60));
+        let out = self.host.run(write).await?;
         if !out.ok() {
             let told = |l: &&str| l.contains("ERROR:") || l.contains("FATAL:");
             let mut lines = out.stderr.lines();
@@ -145,11 +182,20 @@ impl Trial<'_> {
                     .hint("remove fsync = off from the configuration (primary.extendedConfiguration in the values)"),
             );
         }
-        let told = self.restarts(&pod, &mut finding).await;
-        // Also after a failure, and after a restart that was not waited for to its end.
-        let removed = self.sql(REMOVE).await;
-        let told = told?;
-        if !removed.is_ok_and(|out| out.ok()) {
+        let told = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => None,
+            told = self.restarts(&pod, &mut finding) => Some(told),
+        };
+        let (told, removed) = match told {
+            // Also after a failure, and after a restart that was not waited for to its end.
+            Some(told) => {
+                let removed = self.host.run(remove(self.spec)).await;
+                (told?, removed.is_ok_and(|out| out.ok()))
+            }
+            None => (Vec::new(), self.leave().await),
+        };
+        if !removed {
             finding.warn(
                 problem(ID, "the row that was written could not be removed").hint(
                     "the next run removes it; or, in psql: drop schema monopg_verify cascade",
@@ -163,6 +209,24 @@ impl Trial<'_> {
             );
         }
         Ok(finding)
+    }
+
+    /// Told to stop: what is waited for stays behind with its connection, and the database, which may be on its way back,
+    /// is given a moment to forget the row.
+    async fn leave(&self) -> bool {
+        let gone = async {
+            if self.host.reconnect().await.is_err() {
+                return false;
+            }
+            loop {
+                match self.host.run(remove(self.spec)).await {
+                    Ok(out) if out.ok() => return true,
+                    Ok(_) => tokio::time::sleep(self.pause).await,
+                    Err(_) => return false,
+                }
+            }
+        };
+        tokio::time::timeout(LEAVING, gone).await.unwrap_or(false)
     }
 
     /// The pod's uid and the volume's name.
@@ -185,7 +249,7 @@ impl Trial<'_> {
     async fn restarts(&self, pod: &str, finding: &mut Finding) -> Result<Vec<String>, HostError> {
         let mut told = Vec::new();
         let mut away = serde_json::Map::new();
-        let started = self.command("delete the pod", DELETE);
+        let started = command(self.spec, "delete the pod", DELETE);
         let out = self.host.run(started).await?;
         let from: f64 = out.text().trim().parse().unwrap_or(0.0);
         if !out.ok() {
@@ -329,11 +393,10 @@ impl Trial<'_> {
     async fn row(&self, other_than: &str) -> Result<Option<Look>, HostError> {
         let started = Instant::now();
         loop {
-            let command = self
-                .command("wait for the database", &format!("{SQL}{AWAIT}"))
+            let command = command(self.spec, "wait for the database", &format!("{SQL}{AWAIT}"))
                 .arg(READ)
                 .arg(other_than)
-                .stdin(self.password())
+                .stdin(password(self.spec))
                 .limit(Duration::from_secs(180));
             let out = self.host.run(command).await?;
             if out.ok() {
@@ -344,33 +407,23 @@ impl Trial<'_> {
             }
         }
     }
+}
 
-    async fn sql(&self, statements: &str) -> Result<Output, HostError> {
-        let script = format!("{SQL}sql \"$@\"");
-        let command = self
-            .command("ask the database", &script)
-            .arg(statements)
-            .stdin(self.password())
-            .limit(Duration::from_secs(60));
-        self.host.run(command).await
-    }
+fn command(spec: &Spec, label: &str, script: &str) -> Command {
+    Command::new(label, format!("{KUBECTL}{script}"))
+        .arg(&spec.namespace)
+        .arg(objects::pod(spec).name)
+}
 
-    fn command(&self, label: &str, script: &str) -> Command {
-        Command::new(label, format!("{KUBECTL}{script}"))
-            .arg(&self.spec.namespace)
-            .arg(objects::pod(self.spec).name)
-    }
-
-    fn password(&self) -> Secret {
-        let mut line = self
-            .spec
-            .credentials
-            .get("postgres-password")
-            .map(|s| s.expose().to_vec())
-            .unwrap_or_default();
-        line.push(b'\n');
-        Secret::new(line)
-    }
+/// The administrator's, as a line.
+fn password(spec: &Spec) -> Secret {
+    let mut line = spec
+        .credentials
+        .get("postgres-password")
+        .map(|s| s.expose().to_vec())
+        .unwrap_or_default();
+    line.push(b'\n');
+    Secret::new(line)
 }
 
 /// Seconds with one decimal place.

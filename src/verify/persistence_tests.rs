@@ -81,7 +81,8 @@ fn lost() -> Result<Output, HostError> {
     })
 }
 
-const WRITTEN: &str = "ask the database";
+const WRITTEN: &str = "write a row";
+const REMOVED: &str = "remove the row";
 const WAIT: &str = "wait for the database";
 
 /// What is found, and what was asked of the host.
@@ -130,11 +131,11 @@ async fn the_row_comes_back() {
     .await;
     insta::assert_snapshot!(text, @r#"passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod {"volume":"pvc-c1","away_seconds":{"pod":7.2}}"#);
     insta::assert_snapshot!(asked.join("\n"), @r#"
-    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
+    write a row set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
     delete the pod
     wait for the database select token from monopg_verify.token
     wait for the database select token from monopg_verify.token
-    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade
+    remove the row set client_min_messages = error; drop schema if exists monopg_verify cascade
     "#);
 }
 
@@ -193,7 +194,7 @@ async fn what_ends_it_before() {
             (WRITTEN, says("off")),
             deleted(),
             (WAIT, says("1007.7\n01token")),
-            (WRITTEN, fails(1, "no")),
+            (REMOVED, fails(1, "no")),
         ],
     )
     .await;
@@ -227,7 +228,7 @@ async fn k3s_and_the_node() {
     .await;
     assert!(text.starts_with("passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod, after a restart of k3s, after "), "{text}");
     insta::assert_snapshot!(asked.join("\n"), @r#"
-    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
+    write a row set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
     delete the pod
     wait for the database select token from monopg_verify.token
     restart k3s
@@ -240,8 +241,46 @@ async fn k3s_and_the_node() {
     ask for the boot
     take the lock again
     wait for the database select token from monopg_verify.token
-    ask the database set client_min_messages = error; drop schema if exists monopg_verify cascade
+    remove the row set client_min_messages = error; drop schema if exists monopg_verify cascade
     "#);
+}
+
+/// Told to stop while the pod is away: nothing is waited for, the row goes.
+#[tokio::test]
+async fn told_to_stop() {
+    let world = World::healthy();
+    let cancel = CancellationToken::new();
+    let host = Played {
+        script: Mutex::new(
+            vec![
+                (WRITTEN, says("on")),
+                deleted(),
+                (WAIT, fails(4, "")),
+                (REMOVED, fails(2, "not yet")),
+            ]
+            .into(),
+        ),
+        asked: Mutex::default(),
+    };
+    let answers = world.answers(&questions(&world.spec)).0;
+    let trial = Trial {
+        host: &host,
+        spec: &world.spec,
+        restart: Restart::Node,
+        run: "01token",
+        holder: "me",
+        pause: Duration::from_millis(1),
+        cancel: &cancel,
+    };
+    cancel.cancel();
+    let finding = trial.run(&answers).await.unwrap();
+    assert!(finding.problems.is_empty(), "{finding:?}");
+    let asked = host.asked.into_inner().unwrap();
+    let labels: Vec<&str> = asked.iter().map(|a| &a[..a.len().min(11)]).collect();
+    assert_eq!(
+        labels,
+        ["write a row", "reconnect", "remove the ", "remove the "]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::persistence::{self, Restart, Trial};
-use super::{Check, CheckId, CheckResult, Finding, IDS, Level, Outcome, login, network};
+use super::{Check, CheckId, CheckResult, Finding, IDS, Level, Outcome, exposure, login, network};
 use crate::engine::answers::Answers;
 use crate::engine::emit::HostEmitter;
 use crate::engine::event::{HostResult, Kind};
@@ -19,6 +19,7 @@ use crate::engine::run::{failed, host_problem, interrupted, step_problem};
 use crate::engine::step::StepError;
 use crate::error::{Exit, Problem};
 use crate::host::Host;
+use crate::host::endpoint::Endpoint;
 use crate::settings::Spec;
 
 /// How far to go, and what to leave out.
@@ -34,6 +35,10 @@ pub struct Options {
     pub run_id: String,
     /// Who holds the lock, for the next one who wants it. What only reads takes none.
     pub holder: String,
+    /// The channel holds the lock already, as after `apply`.
+    pub locked: bool,
+    /// How the host is reached from this machine.
+    pub endpoint: Endpoint,
     /// Ends the run where nothing is half done.
     pub cancel: CancellationToken,
 }
@@ -64,6 +69,8 @@ const PROBES: [(CheckId, &str); 2] = [
     (network::DENIED, "Others do not get in"),
 ];
 const CREDENTIALS: CheckId = CheckId("credentials");
+/// Those that go on after what was read; they are told when they are over.
+const GO_ON: [CheckId; 2] = [CREDENTIALS, exposure::ID];
 
 /// Why a host's checks ended before they came to anything.
 enum Stop {
@@ -88,14 +95,46 @@ pub async fn verify(
     emitter: &HostEmitter,
 ) -> HostResult {
     emitter.emit(Kind::HostStarted { steps: Vec::new() });
-    let result = match checked(host, spec, options, emitter).await {
-        Ok(results) => verdict(results),
-        Err(Stop::Problem(problem)) => failed(vec![problem]),
-        Err(Stop::Cancelled) => interrupted(),
-    };
+    let result = verify_here(host, spec, options, emitter).await;
     HostResult {
         round_trips: host.round_trips(),
         ..result
+    }
+}
+
+/// The same on top of a run that has brought the host to the declared state over the same channel.
+pub async fn verify_after(
+    host: &dyn Host,
+    spec: &Spec,
+    options: &Options,
+    emitter: &HostEmitter,
+    applied: HostResult,
+) -> HostResult {
+    let found = verify_here(host, spec, options, emitter).await;
+    let mut result = applied;
+    result.msg = match found.checks.is_empty() {
+        true => found.msg,
+        false => format!("{}; verified: {}", result.msg, found.msg),
+    };
+    result.failed = found.failed;
+    result.exit = found.exit;
+    result.checks = found.checks;
+    result.warnings.extend(found.warnings);
+    result.errors.extend(found.errors);
+    result.round_trips = host.round_trips();
+    result
+}
+
+async fn verify_here(
+    host: &dyn Host,
+    spec: &Spec,
+    options: &Options,
+    emitter: &HostEmitter,
+) -> HostResult {
+    match checked(host, spec, options, emitter).await {
+        Ok(results) => verdict(results),
+        Err(Stop::Problem(problem)) => failed(vec![problem]),
+        Err(Stop::Cancelled) => interrupted(),
     }
 }
 
@@ -114,7 +153,11 @@ async fn checked(
     if options.restarts() {
         asked.extend(persistence::questions(spec));
     }
-    let lock = (options.level >= Level::Probe).then_some(options.holder.as_str());
+    if options.level >= Level::Probe {
+        asked.push(persistence::left_behind());
+    }
+    let lock =
+        (options.level >= Level::Probe && !options.locked).then_some(options.holder.as_str());
     let answers = tokio::select! {
         biased;
         () = options.cancel.cancelled() => return Err(Stop::Cancelled),
@@ -123,23 +166,25 @@ async fn checked(
     let tell = |result: &CheckResult| emitter.emit(Kind::CheckFinished(Box::new(result.clone())));
     let mut results = judged(&checks, &answers, options, started.elapsed());
     // The one that goes on is told when it is over.
-    let goes_on = |r: &CheckResult| r.check == CREDENTIALS && options.probes(CREDENTIALS);
+    let goes_on = |r: &CheckResult| GO_ON.contains(&r.check) && options.probes(r.check);
     results.iter().filter(|r| !goes_on(r)).for_each(tell);
-    let started = Instant::now();
     let mut probed = probes(host, spec, &answers, options).await?;
-    if let Some(result) = results.iter_mut().find(|r| goes_on(r)) {
-        if let Some(finding) = probed.remove(&CREDENTIALS) {
-            add(result, finding, started.elapsed());
+    for result in results.iter_mut().filter(|r| goes_on(r)) {
+        if let Some((finding, took)) = probed.remove(&result.check) {
+            add(result, finding, took);
         }
         tell(result);
     }
     for (id, title) in PROBES {
-        let finding = match (options.leaves_out(id), probed.remove(&id)) {
-            (true, _) => Finding::not_run(LEFT_OUT),
-            (false, Some(finding)) => finding,
-            (false, None) => Finding::not_applicable("needs probe pods: not with --static"),
+        let (finding, took) = match (options.leaves_out(id), probed.remove(&id)) {
+            (true, _) => (Finding::not_run(LEFT_OUT), Duration::ZERO),
+            (false, Some(found)) => found,
+            (false, None) => {
+                let why = "needs probe pods: not with --static";
+                (Finding::not_applicable(why), Duration::ZERO)
+            }
         };
-        let result = result(id, title, options, finding, started.elapsed());
+        let result = result(id, title, options, finding, took);
         tell(&result);
         results.push(result);
     }
@@ -158,9 +203,6 @@ async fn checked(
     tell(&result);
     results.push(result);
     results.sort_by_key(|r| IDS.iter().position(|id| *id == r.check.0));
-    if options.cancel.is_cancelled() {
-        return Err(Stop::Cancelled);
-    }
     Ok(results)
 }
 
@@ -193,26 +235,69 @@ fn judged(
         .collect()
 }
 
-/// What goes beyond reading: logins, and pods that try the ways to the database.
+/// What the probes of a check came to, and how long they took.
+type Probed = BTreeMap<CheckId, (Finding, Duration)>;
+
+/// What goes beyond reading: on the host, and, beside that, from this machine.
 async fn probes(
     host: &dyn Host,
     spec: &Spec,
     answers: &Answers,
     options: &Options,
-) -> Result<BTreeMap<CheckId, Finding>, Stop> {
-    let mut found = BTreeMap::new();
-    if options.probes(CREDENTIALS) && !options.cancel.is_cancelled() {
+) -> Result<Probed, Stop> {
+    let outside = async {
+        let started = Instant::now();
+        match options.probes(exposure::ID) {
+            true => {
+                let found = exposure::tried(spec, answers, &options.endpoint).await;
+                let found = found.unwrap_or_else(|e| unread(&e));
+                Some((found, started.elapsed()))
+            }
+            false => None,
+        }
+    };
+    let (found, outside) = tokio::join!(on_the_host(host, spec, answers, options), outside);
+    let mut found = found?;
+    if options.cancel.is_cancelled() {
+        return Err(Stop::Cancelled);
+    }
+    found.extend(outside.map(|outside| (exposure::ID, outside)));
+    Ok(found)
+}
+
+/// Logins, and pods that try the ways to the database.
+async fn on_the_host(
+    host: &dyn Host,
+    spec: &Spec,
+    answers: &Answers,
+    options: &Options,
+) -> Result<Probed, Stop> {
+    let mut found = Probed::new();
+    let started = Instant::now();
+    if options.level >= Level::Probe && !options.restarts() {
+        persistence::clear(host, spec, answers)
+            .await
+            .map_err(GatherError::from)?;
+    }
+    if options.probes(CREDENTIALS) {
         let finding = match login::questions(spec, answers, &options.run_id) {
             Ok(asked) => {
                 let mut answers = answers.clone();
-                answers.merge(gather::ask(host, &asked, None).await?);
+                let more = tokio::select! {
+                    biased;
+                    () = options.cancel.cancelled() => return Err(Stop::Cancelled),
+                    more = gather::ask(host, &asked, None) => more?,
+                };
+                answers.merge(more);
                 login::judge(spec, &answers).map_err(StepError::from)
             }
             Err(e) => Err(e.into()),
         };
-        found.insert(CREDENTIALS, finding.unwrap_or_else(|e| unread(&e)));
+        let finding = finding.unwrap_or_else(|e| unread(&e));
+        found.insert(CREDENTIALS, (finding, started.elapsed()));
     }
-    if options.makes_pods() && !options.cancel.is_cancelled() {
+    let started = Instant::now();
+    if options.makes_pods() {
         let (allowed, denied) = match network::plan(spec, answers, &options.run_id) {
             Err(e) => {
                 let e = StepError::from(e);
@@ -226,8 +311,8 @@ async fn probes(
                 network::judge(&plan, &seen.map_err(GatherError::from)?)
             }
         };
-        found.insert(network::ALLOWED, allowed);
-        found.insert(network::DENIED, denied);
+        found.insert(network::ALLOWED, (allowed, started.elapsed()));
+        found.insert(network::DENIED, (denied, started.elapsed()));
     }
     Ok(found)
 }
@@ -266,7 +351,15 @@ async fn restarted(
         pause: Duration::from_secs(2),
         cancel: &options.cancel,
     };
-    Ok(trial.run(answers).await.map_err(GatherError::from)?)
+    let finding = trial.run(answers).await.map_err(GatherError::from)?;
+    if options.cancel.is_cancelled() {
+        // Nobody asks for the verdict any more; what is left behind has to be told all the same.
+        for problem in finding.problems {
+            emitter.emit(Kind::Warning { problem });
+        }
+        return Err(Stop::Cancelled);
+    }
+    Ok(finding)
 }
 
 /// A question that was not answered is never "as it shall be".
@@ -284,7 +377,8 @@ fn result(
     finding: Finding,
     took: Duration,
 ) -> CheckResult {
-    let probed = options.probes(id) && (id == CREDENTIALS || PROBES.iter().any(|(p, _)| *p == id));
+    let probed =
+        options.probes(id) && (GO_ON.contains(&id) || PROBES.iter().any(|(p, _)| *p == id));
     CheckResult {
         check: id,
         title: title.to_owned(),

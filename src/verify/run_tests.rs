@@ -10,6 +10,8 @@ fn options(skip: &[&str]) -> Options {
         skip: skip.iter().map(|s| (*s).to_owned()).collect(),
         run_id: "01RUN".into(),
         holder: "somebody".into(),
+        locked: false,
+        endpoint: crate::host::endpoint::Endpoint::Roundabout("through a jump host".into()),
         cancel: CancellationToken::new(),
     }
 }

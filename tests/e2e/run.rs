@@ -160,7 +160,7 @@ impl<'a> Monopg<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if verb != "status" {
+        if matches!(verb, "apply" | "plan") {
             command.args(["--wait-timeout", "180"]);
         }
         Ok(Monopg {
@@ -283,6 +283,17 @@ impl Events {
             }
         }
         Ok(false)
+    }
+
+    /// SIGINT, as by Ctrl-C; false if it has ended already.
+    pub fn interrupt(&mut self) -> Check<bool> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(false);
+        }
+        let status = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status()?;
+        Ok(status.success())
     }
 
     /// SIGKILL.

@@ -55,6 +55,8 @@ pub struct Resolved {
     pub alias: Option<String>,
     /// The first `UserKnownHostsFile`.
     pub known_hosts: String,
+    /// What stands between this machine and the host: a jump host, a `ProxyCommand`.
+    pub roundabout: Option<&'static str>,
     /// True if ssh may ask on a terminal: an argument says `BatchMode=no`.
     pub asks: bool,
     /// `ConnectionAttempts`, 1 at least.
@@ -107,6 +109,13 @@ impl Resolved {
                 .and_then(|n| u16::try_from(n).ok())
                 .unwrap_or(22),
             alias: value("hostkeyalias").filter(|alias| alias != "none"),
+            roundabout: [
+                ("proxyjump", "through a jump host"),
+                ("proxycommand", "through a ProxyCommand"),
+            ]
+            .into_iter()
+            .find(|(key, _)| value(key).is_some_and(|v| v != "none"))
+            .map(|(_, way)| way),
             known_hosts: files.split(' ').next().unwrap_or_default().to_owned(),
             asks: value("batchmode").as_deref() == Some("no"),
             attempts: number("connectionattempts").unwrap_or(1).max(1),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::options::{Options, Proxying, machine};
 use crate::host::HostError;
+use crate::host::endpoint::Endpoint;
 use crate::host::ssh_config::{Hop, Machine, Proxy, Sourced};
 use crate::settings::spec::Connection;
 
@@ -74,6 +75,18 @@ impl Route {
             }
             options = at;
             proxy = further;
+        }
+    }
+
+    /// Where its last stop is, if nothing stands between.
+    pub fn endpoint(&self) -> Endpoint {
+        match (&self.command, self.stops.as_slice()) {
+            (Some(_), _) => Endpoint::Roundabout("through a ProxyCommand".into()),
+            (None, [one]) => Endpoint::Straight {
+                host: one.target.host.clone(),
+                port: one.target.port,
+            },
+            (None, _) => Endpoint::Roundabout("through a jump host".into()),
         }
     }
 

@@ -4,24 +4,27 @@
 //! node's address, which no policy of the pod refuses.
 
 mod doors;
+mod outside;
 
 use std::net::IpAddr;
 
 use serde_json::Value;
 
 use self::doors::{Door, Where};
+pub use self::outside::tried;
 use super::policy::{pod, pod_questions};
 use super::{Check, CheckId, Finding, lists, problem};
 use crate::cluster::facts::{list, text};
 use crate::cluster::net::Net;
-use crate::engine::answers::Answers;
+use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
 use crate::engine::step::StepError;
 use crate::settings::Spec;
 use crate::steps::facts::Facts;
 use crate::steps::objects;
 
-const ID: CheckId = CheckId("network.exposure");
+/// The check's id.
+pub const ID: CheckId = CheckId("network.exposure");
 const NODE: &str = "verify.node";
 /// The Service network of k3s where nothing else is said.
 const SERVICES: &str = "10.43.0.0/16";
@@ -96,6 +99,29 @@ impl Exposure {
         all
     }
 
+    /// All ways in; `None` while there is neither a pod nor a StatefulSet.
+    fn doors(&self, answers: &Answers) -> Result<Option<Vec<Door>>, AnswerError> {
+        let Some(pod) = pod(answers, &self.spec)? else {
+            return Ok(None);
+        };
+        let facts = Facts::of(answers, NODE)?;
+        let mut routes: Vec<&Value> = Vec::new();
+        for list in lists::routes() {
+            routes.extend(answers.list(&list)?.unwrap_or_default());
+        }
+        let seen = doors::Seen {
+            pod: &pod,
+            pods: answers.list(&lists::pods())?.unwrap_or_default(),
+            services: answers.list(&lists::services())?.unwrap_or_default(),
+            slices: answers.list(&lists::endpoint_slices())?.unwrap_or_default(),
+            ingresses: answers.list(&lists::ingresses())?.unwrap_or_default(),
+            routes,
+            listeners: facts.all("listen"),
+            forwarders: facts.all("forwards"),
+        };
+        Ok(Some(seen.doors()))
+    }
+
     fn told(door: &Door, open: &[String]) -> String {
         match (&door.at, open) {
             (Where::Unknown, _) => format!(
@@ -140,7 +166,7 @@ impl Check for Exposure {
     }
 
     fn judge(&self, answers: &Answers) -> Result<Finding, StepError> {
-        let Some(pod) = pod(answers, &self.spec)? else {
+        let Some(doors) = self.doors(answers)? else {
             return Ok(Finding::not_run(
                 "there is neither a pod nor a StatefulSet of the database",
             ));
@@ -151,21 +177,6 @@ impl Check for Exposure {
         let private = Private::new(&self.spec, node);
         let mut finding = Finding::passed("");
         finding.measure("node_addresses", everywhere.clone());
-        let mut routes: Vec<&Value> = Vec::new();
-        for list in lists::routes() {
-            routes.extend(answers.list(&list)?.unwrap_or_default());
-        }
-        let seen = doors::Seen {
-            pod: &pod,
-            pods: answers.list(&lists::pods())?.unwrap_or_default(),
-            services: answers.list(&lists::services())?.unwrap_or_default(),
-            slices: answers.list(&lists::endpoint_slices())?.unwrap_or_default(),
-            ingresses: answers.list(&lists::ingresses())?.unwrap_or_default(),
-            routes,
-            listeners: facts.all("listen"),
-            forwarders: facts.all("forwards"),
-        };
-        let doors = seen.doors();
         let mut shown: Vec<String> = Vec::new();
         for door in &doors {
             let at = match &door.at {

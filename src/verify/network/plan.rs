@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{LABEL, controllers, metrics_service, service};
-use crate::cluster::admission::{self, Caller, Who};
+use crate::cluster::admission::{self, Admission, Caller, Who};
 use crate::cluster::facts::{is_true, list, text};
 use crate::cluster::net::Net;
 use crate::cluster::selector::{labels_match, selects};
@@ -55,7 +55,18 @@ pub struct Probe {
     pub allowed: Vec<Target>,
     /// Where it shall not.
     pub denied: Vec<Target>,
-    /// The live policies let it get to the database all the same: then it gets in although they are enforced.
+    /// The live policies let it get to a place where it shall not: then it gets in although they are enforced.
+    pub let_in: bool,
+}
+
+/// A declared client whose namespace does not exist (yet): only the policies can say what would happen to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Whom the settings name, for people.
+    pub who: String,
+    /// The namespace that is missing.
+    pub namespace: String,
+    /// Whether the live policies would let such a pod in.
     pub let_in: bool,
 }
 
@@ -68,8 +79,8 @@ pub struct Plan {
     pub probes: Vec<Probe>,
     /// Clients that are not tried, with the reason: for them the policies tell.
     pub untried: Vec<String>,
-    /// Why declared clients cannot be tried although they should be.
-    pub blocked: Vec<String>,
+    /// Clients whose namespace does not exist: nobody can be tried there.
+    pub absent: Vec<Absent>,
     /// Why no stranger can be tried.
     pub no_strangers: Option<String>,
     /// All addresses, for the control from the node.
@@ -80,6 +91,22 @@ pub struct Plan {
     pub user: i64,
     /// Why nothing can be tried at all.
     pub impossible: Option<String>,
+}
+
+/// What the live policies say.
+struct Live {
+    database: Admission,
+    metrics: Admission,
+}
+
+impl Live {
+    /// Whether they let somebody get to one of these.
+    fn lets_in(&self, caller: Caller<'_>, targets: &[Target]) -> bool {
+        targets.iter().any(|t| match t.port {
+            METRICS_PORT => self.metrics.admits(caller),
+            _ => self.database.admits(caller),
+        })
+    }
 }
 
 /// Decides.
@@ -113,8 +140,13 @@ pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerErr
         _ => Vec::new(),
     };
     plan.targets = [database.clone(), metrics.clone()].concat();
-    clients(spec, answers, &database, &metrics, &mut plan)?;
-    strangers(spec, answers, pod, &mut plan)?;
+    let policies = answers.list(&admission::policies())?.unwrap_or_default();
+    let live = Live {
+        database: admission::admission(policies, pod, POSTGRESQL_PORT),
+        metrics: admission::admission(policies, pod, METRICS_PORT),
+    };
+    clients(spec, answers, &live, (&database, &metrics), &mut plan)?;
+    strangers(spec, answers, &live, &mut plan)?;
     Ok(plan)
 }
 
@@ -146,8 +178,8 @@ fn namespace<'a>(answers: &'a Answers, name: &str) -> Result<Option<&'a Value>, 
 fn clients(
     spec: &Spec,
     answers: &Answers,
-    database: &[Target],
-    metrics: &[Target],
+    live: &Live,
+    (database, metrics): (&[Target], &[Target]),
     plan: &mut Plan,
 ) -> Result<(), AnswerError> {
     let mut tried = 0;
@@ -163,15 +195,25 @@ fn clients(
             continue;
         };
         let home = of.as_deref().unwrap_or(&spec.namespace);
-        if namespace(answers, home)?.is_none() {
-            plan.blocked
-                .push(format!("{who}: the namespace does not exist"));
-            continue;
-        }
         let labels: Map<String, Value> = pod_labels
             .iter()
             .map(|(k, v)| (k.clone(), json!(v)))
             .collect();
+        if namespace(answers, home)?.is_none() {
+            // Kubernetes gives each namespace this label; it will have no other that we could know of.
+            let namespace_labels = json!({"kubernetes.io/metadata.name": home});
+            let let_in = live.database.admits(Caller {
+                namespace: home,
+                namespace_labels: Some(&namespace_labels),
+                pod_labels: Some(&Value::Object(labels)),
+            });
+            plan.absent.push(Absent {
+                who,
+                namespace: home.to_owned(),
+                let_in,
+            });
+            continue;
+        }
         if let Some(other) = taken(answers, home, &labels)? {
             plan.untried.push(format!(
                 "{who}: {other} selects these labels, a probe pod would be taken for one of its own"
@@ -188,17 +230,18 @@ fn clients(
         // A client of the database is none of the exporter, unless it is named there as well.
         let caller = Value::Object(labels.clone());
         let also = admitted(&spec.metrics_clients, spec, home, &caller, answers)?;
+        let denied = match also {
+            true => Vec::new(),
+            false => metrics.to_vec(),
+        };
         plan.probes.push(Probe {
             name,
             namespace: home.to_owned(),
             labels,
             who,
-            let_in: true,
+            let_in: live.lets_in(caller_of(home, &caller, answers)?, &denied),
             allowed: database.to_vec(),
-            denied: match also {
-                true => Vec::new(),
-                false => metrics.to_vec(),
-            },
+            denied,
         });
     }
     Ok(())
@@ -210,6 +253,19 @@ fn short(run: &str) -> String {
     tail.chars().rev().collect::<String>().to_lowercase()
 }
 
+/// A pod as policies see it.
+fn caller_of<'a>(
+    home: &'a str,
+    labels: &'a Value,
+    answers: &'a Answers,
+) -> Result<Caller<'a>, AnswerError> {
+    Ok(Caller {
+        namespace: home,
+        namespace_labels: namespace(answers, home)?.and_then(|n| n.pointer("/metadata/labels")),
+        pod_labels: Some(labels),
+    })
+}
+
 /// Whether the settings let a pod in.
 fn admitted(
     clients: &[Client],
@@ -218,12 +274,7 @@ fn admitted(
     labels: &Value,
     answers: &Answers,
 ) -> Result<bool, AnswerError> {
-    let caller = Caller {
-        namespace: namespace_name,
-        namespace_labels: namespace(answers, namespace_name)?
-            .and_then(|n| n.pointer("/metadata/labels")),
-        pod_labels: Some(labels),
-    };
+    let caller = caller_of(namespace_name, labels, answers)?;
     Ok(clients
         .iter()
         .any(|c| Who::declared(c, &spec.namespace).admits(caller)))
@@ -277,11 +328,9 @@ fn taken(
 fn strangers(
     spec: &Spec,
     answers: &Answers,
-    pod: &Value,
+    live: &Live,
     plan: &mut Plan,
 ) -> Result<(), AnswerError> {
-    let policies = answers.list(&admission::policies())?.unwrap_or_default();
-    let live = admission::admission(policies, pod, POSTGRESQL_PORT);
     let pods: Vec<Net> = answers
         .list(&objects::nodes())?
         .unwrap_or_default()
@@ -346,12 +395,7 @@ fn strangers(
             && namespace(answers, home)?.is_some()
             && taken(answers, home, &labels)?.is_none();
         if fit {
-            let let_in = live.admits(Caller {
-                namespace: home,
-                namespace_labels: namespace(answers, home)?
-                    .and_then(|n| n.pointer("/metadata/labels")),
-                pod_labels: Some(&bare),
-            });
+            let let_in = live.lets_in(caller_of(home, &bare, answers)?, &denied);
             plan.probes.push(Probe {
                 name: format!("monopg-probe-{kind}-{}", short(&plan.run)),
                 namespace: home.to_owned(),

@@ -1,7 +1,7 @@
 //! The probe pods' life: made, asked, removed.
 //!
 //! May depend on `engine::gather`, `host`. One reason: whatever happens to this program, the pods go: it removes them,
-//! else a timer on the node does, else the next run; and each ends by itself.
+//! else a unit on the node does, else the next run; and each ends by itself.
 
 use std::time::Duration;
 
@@ -14,19 +14,30 @@ use crate::engine::gather::KUBECTL;
 use crate::host::{Command, Host, HostError};
 use crate::secrets::Secret;
 
-/// Removes what earlier runs left, arms the timer, makes the pods, and waits until none is pending any more.
+/// Removes what earlier runs left, starts the unit that sweeps, makes the pods, and waits until none is pending any more.
 ///
-/// What cannot be made (a quota, an admission webhook) is told, and the others are made.
+/// What cannot be made (a quota, an admission webhook) is told, and the others are made. The unit waits until the
+/// helper's beat is gone, as when the connection ended or its client was killed: nobody else would remove the pods
+/// then. A run that is told to stop leaves this script behind, still running: so nothing is made any more once the
+/// run's pods were removed, and whoever removes them waits for what is just being made.
 const START: &str = r#"
+rm -rf /run/monopg/probe.??????
 kc delete pods -A -l "$2" --ignore-not-found --wait=false </dev/null >/dev/null || exit
 k=$(command -v k3s) || exit
-sweep="exec $k kubectl --cache-dir=/run/monopg/kubectl delete pods -A -l $2=$1 --ignore-not-found --wait=false"
+sweep="i=0; while [ -e /run/monopg/beat.$$ ] && [ \$i -lt 90 ]; do sleep 2; i=\$((i+1)); done
+i=0; until $k kubectl --cache-dir=/run/monopg/kubectl --request-timeout=15s delete pods -A -l $2=$1 --ignore-not-found --wait=false; do
+i=\$((i+1)); [ \$i -lt 60 ] || exit 1; sleep 5; done
+rm -rf /run/monopg/probe.??????"
 if [ -d /run/systemd/system ]; then
-  systemd-run --quiet --collect --unit="monopg-sweep-$1" --on-active=180 --timer-property=AccuracySec=1s /bin/sh -c "$sweep" </dev/null || exit
+  systemd-run --quiet --collect --unit="monopg-sweep-$1" /bin/sh -c "$sweep" </dev/null || exit
 else
-  setsid /bin/sh -c "sleep 180; $sweep" </dev/null >/dev/null 2>&1 &
+  setsid /bin/sh -c "$sweep" </dev/null >/dev/null 2>&1 &
 fi
+exec 7>>/run/monopg/probe.lock
+flock 7
+[ "$(cat /run/monopg/probe.ended 2>/dev/null)" != "$1" ] || exit
 kc create -f - 2>&1 >/dev/null | sed 's/^/refused /'
+exec 7>&-
 i=0
 while :; do
   s=$(kc get pods -A -l "$2=$1" -o 'jsonpath={range .items[*]}{"state "}{.metadata.name}{" "}{.status.phase}{" "}{.status.containerStatuses[0].state.waiting.reason}{.status.conditions[?(@.type=="PodScheduled")].message}{"\n"}{end}') || exit
@@ -82,24 +93,50 @@ done
 wait
 cat "$d"/*"#;
 
-/// Removes the run's pods, and the timer if that went well.
+/// Removes the run's pods, and the unit if that went well.
 const STOP: &str = r#"
+printf '%s\n' "$1" >/run/monopg/probe.ended
+exec 7>>/run/monopg/probe.lock
+flock -w 20 7
 kc delete pods -A -l "$2=$1" --ignore-not-found --wait=false >/dev/null || exit
-[ ! -d /run/systemd/system ] || systemctl stop "monopg-sweep-$1.timer" 2>/dev/null || :"#;
+exec 7>&-
+[ ! -d /run/systemd/system ] || systemctl stop "monopg-sweep-$1.service" 2>/dev/null || :"#;
 
 /// So many seconds a client is given to get in.
 const PATIENCE: u32 = 30;
 /// So many seconds a stranger who gets in is tried again, before it counts.
 const SETTLE: u32 = 8;
 
-/// Runs the planned probes; what was seen is data. The pods are gone, or going, when it returns.
+/// A run that is told to stop takes so long to remove its pods at most; the node does it else.
+const LEAVING: Duration = Duration::from_secs(15);
+
+/// Runs the planned probes; what was seen is data. The pods are gone, or going, when it returns. Told to stop, it does
+/// not wait for what is under way: nothing has been seen then.
 pub async fn run(
     host: &dyn Host,
     plan: &Plan,
     cancel: &CancellationToken,
 ) -> Result<Seen, HostError> {
-    let seen = probe(host, plan, cancel).await;
-    // Also after a failure; if the way to the host is gone, the timer does it.
+    if cancel.is_cancelled() {
+        return Ok(Seen::default());
+    }
+    let seen = tokio::select! {
+        biased;
+        () = cancel.cancelled() => None,
+        seen = probe(host, plan) => Some(seen),
+    };
+    let Some(seen) = seen else {
+        // The command in hand cannot be called back; it stays behind with its connection.
+        let leave = async {
+            host.reconnect().await?;
+            sweep(host, &plan.run).await
+        };
+        if !matches!(tokio::time::timeout(LEAVING, leave).await, Ok(Ok(()))) {
+            tracing::debug!("the probe pods are left to the node");
+        }
+        return Ok(Seen::default());
+    };
+    // Also after a failure; if the way to the host is gone, the node does it.
     let swept = sweep(host, &plan.run).await;
     let seen = seen?;
     swept?;
@@ -116,11 +153,7 @@ async fn sweep(host: &dyn Host, run: &str) -> Result<(), HostError> {
     host.run(command).await.map(drop)
 }
 
-async fn probe(
-    host: &dyn Host,
-    plan: &Plan,
-    cancel: &CancellationToken,
-) -> Result<Seen, HostError> {
+async fn probe(host: &dyn Host, plan: &Plan) -> Result<Seen, HostError> {
     let mut seen = Seen::default();
     let manifest = Secret::new(serde_json::to_vec(&plan.manifest()).unwrap_or_default());
     let start = Command::new("make the probe pods", format!("{KUBECTL}{START}"))
@@ -152,7 +185,7 @@ async fn probe(
         .collect();
     let controls = [allowed, vec![word("node", &numeric)]].concat();
     for (want, seconds, words) in [("open", PATIENCE, controls), ("shut", SETTLE, denied)] {
-        if cancel.is_cancelled() || words.is_empty() {
+        if words.is_empty() {
             continue;
         }
         let script = format!("code={}\n{PROBE}", crate::host::channel::quote(TRY));
@@ -176,6 +209,10 @@ fn word(pod: &str, targets: &[Target]) -> String {
         .collect();
     format!("{pod}={}", targets.join("+"))
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
 
 #[cfg(test)]
 pub(super) mod scripts {

@@ -72,7 +72,10 @@ fn told(w: &World) -> String {
         })
         .collect();
     lines.extend(plan.untried.iter().map(|w| format!("untried: {w}")));
-    lines.extend(plan.blocked.iter().map(|w| format!("blocked: {w}")));
+    lines.extend(plan.absent.iter().map(|a| {
+        let rule = if a.let_in { "let in" } else { "shut out" };
+        format!("absent: {}, {rule}", a.who)
+    }));
     lines.extend(
         plan.no_strangers
             .iter()
@@ -121,7 +124,7 @@ fn who_tries_what() {
     kube-public/monopg-probe-labelled-zzzabcdefg {"postgresql-client":"true"}: a pod with a client's labels in namespace kube-public
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
-    blocked: every pod of namespace gone: the namespace does not exist
+    absent: every pod of namespace gone, shut out
     "#);
     let mut w = world();
     w.spec.allowed_clients.push(Client::Cidr {
@@ -331,12 +334,12 @@ fn what_the_answers_mean() {
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
     43 network.denied: nothing enforces network policies: strangers get in
-      caused by: a pod without labels in namespace data gets in at 10.42.0.9:5432
-      caused by: a pod without labels in namespace data gets in at 10.43.0.7:5432
-      caused by: a pod without labels in namespace data gets in at postgresql-hl.data.svc:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.42.0.9:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
-      caused by: a pod with a client's labels in namespace default gets in at postgresql-hl.data.svc:5432
+      caused by: a pod without labels in namespace data got in at 10.42.0.9:5432
+      caused by: a pod without labels in namespace data got in at 10.43.0.7:5432
+      caused by: a pod without labels in namespace data got in at postgresql-hl.data.svc:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.42.0.9:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
+      caused by: a pod with a client's labels in namespace default got in at postgresql-hl.data.svc:5432
       hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // One hole.
@@ -347,7 +350,7 @@ fn what_the_answers_mean() {
     })), @r#"
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
-    43 network.denied: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
+    43 network.denied: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
       hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // The client is shut out, the node is not.
@@ -377,6 +380,25 @@ fn what_the_answers_mean() {
     "#);
 }
 
+/// A client that gets to the exporter as well, which no policy allows, is no policy's work either.
+#[test]
+fn no_engine_beside_an_exporter() {
+    let mut w = World::with_metrics();
+    w.spec.allowed_clients = vec![
+        pods(Some("monitoring"), &[("a", "b")]),
+        pods(None, &[("c", "d")]),
+    ];
+    w.live[1]["spec"]["clusterIP"] = json!("10.43.0.7");
+    let plan = planned(&w);
+    assert!(
+        plan.probes
+            .iter()
+            .any(|p| !p.allowed.is_empty() && !p.denied.is_empty())
+    );
+    let said = both(&plan, &seen(&plan, |_, _, _, _| "open"));
+    assert!(said.contains("nothing enforces network policies"), "{said}");
+}
+
 /// Another policy that opens everything is no missing engine.
 #[test]
 fn a_policy_lets_strangers_in() {
@@ -386,12 +408,12 @@ fn a_policy_lets_strangers_in() {
     insta::assert_snapshot!(both(&plan, &seen(&plan, |_, _, _, _| "open")), @r#"
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
-    43 network.denied: a pod without labels in namespace data gets in at 10.42.0.9:5432 (and 5 more ways in)
-      caused by: a pod without labels in namespace data gets in at 10.43.0.7:5432
-      caused by: a pod without labels in namespace data gets in at postgresql-hl.data.svc:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.42.0.9:5432
-      caused by: a pod with a client's labels in namespace default gets in at 10.43.0.7:5432
-      caused by: a pod with a client's labels in namespace default gets in at postgresql-hl.data.svc:5432
+    43 network.denied: a pod without labels in namespace data got in at 10.42.0.9:5432 (and 5 more ways in)
+      caused by: a pod without labels in namespace data got in at 10.43.0.7:5432
+      caused by: a pod without labels in namespace data got in at postgresql-hl.data.svc:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.42.0.9:5432
+      caused by: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
+      caused by: a pod with a client's labels in namespace default got in at postgresql-hl.data.svc:5432
       hint: a NetworkPolicy lets them in: network.policy names it
     "#);
 }
@@ -425,8 +447,22 @@ fn nobody_to_try() {
     w.spec.allowed_clients = vec![pods(Some("gone"), &[])];
     let gone = planned(&w);
     insta::assert_snapshot!(both(&gone, &seen(&gone, |_, _, _, inside| if inside { "open" } else { "refused" })), @r#"
-    not run: every pod of namespace gone: the namespace does not exist
+    failed
+    43 network.allowed: namespace gone does not exist, and the policies would not let every pod of namespace gone in
+      hint: see what network.policy says
+      hint: create the namespace and verify again; or mend monopg_allowed_clients if gone is misspelt
     passed: 4 connections of strangers refused; the node itself and hostNetwork pods are beyond every policy
+    "#);
+    // The usual state of a new node: the database is there before its clients.
+    w.spec.allowed_clients = vec![pods(Some("apps"), &[]), pods(Some("data"), &[])];
+    w.namespaces.retain(|n| n["metadata"]["name"] != "apps");
+    let later = planned(&w);
+    assert_eq!(later.probes.len(), 2, "{later:?}");
+    insta::assert_snapshot!(both(&later, &seen(&later, |_, _, _, inside| if inside { "open" } else { "refused" })), @r#"
+    warning
+    43 network.allowed: namespace apps does not exist, so nobody could be tried for every pod of namespace apps; the policies would let them in
+      hint: create the namespace and verify again; or mend monopg_allowed_clients if apps is misspelt
+    passed: 3 connections of strangers refused; the node itself and hostNetwork pods are beyond every policy
     "#);
     w.spec.allowed_clients = vec![Client::Cidr {
         cidr: "10.0.0.0/8".into(),

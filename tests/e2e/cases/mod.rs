@@ -18,6 +18,8 @@ mod refusals;
 mod runbook;
 mod spoils;
 mod storage;
+mod verify;
+mod verify_faults;
 
 use crate::Group;
 use crate::check::Check;
@@ -48,6 +50,8 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
     groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));
     groups.push(cuts::group(choose));
+    groups.push(verify::group(choose));
+    groups.push(verify_faults::group(choose));
     groups.push(canary::group());
     groups
 }
