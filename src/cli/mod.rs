@@ -75,6 +75,7 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Apply(args) => reach(&cli.output, args.hosts, Work::Apply(args.run)),
         Command::Plan(args) => reach(&cli.output, args.hosts, Work::Plan(args.run)),
         Command::Status(args) => reach(&cli.output, args.hosts, Work::Status),
+        Command::Diagnose(args) => reach(&cli.output, args.hosts, Work::Diagnose),
         Command::Verify(args) => {
             reach(&cli.output, args.hosts, Work::Verify(args.checks.options()))
         }
@@ -100,6 +101,7 @@ enum Work {
     Apply(args::RunArgs),
     Plan(args::RunArgs),
     Status,
+    Diagnose,
     Verify(VerifyOptions),
 }
 
@@ -122,7 +124,7 @@ fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
     let run = match &work {
         Work::Apply(run) => Some(run_options(&mut options, run, false)),
         Work::Plan(run) => Some(run_options(&mut options, run, true)),
-        Work::Status | Work::Verify(_) => None,
+        Work::Status | Work::Diagnose | Work::Verify(_) => None,
     };
     let verbosity = options.verbosity;
     let Ok(reporter) = start(options) else {
@@ -159,6 +161,7 @@ fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
         match (&run, &work) {
             (Some(options), _) => wire::apply(&session, options).await,
             (None, Work::Verify(options)) => wire::verify(&session, options).await,
+            (None, Work::Diagnose) => wire::diagnose(&session).await,
             (None, _) => wire::status(&session).await,
         }
     });

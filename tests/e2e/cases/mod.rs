@@ -8,6 +8,7 @@ mod canary;
 mod cluster;
 mod converge;
 mod cuts;
+mod diagnose;
 mod harness;
 mod helms;
 mod kills;
@@ -46,6 +47,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
     groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));
     groups.push(cuts::group(choose));
+    groups.push(diagnose::group(choose));
     groups.push(canary::group());
     groups
 }
