@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! main ─► cli ─┬─► settings ─► inventory · secrets
+//!              ├─► diagnose ─► steps · engine · host · cluster · settings
 //!              ├─► verify ───► steps · engine · host · cluster · settings
 //!              ├─► steps ────► engine · host · artifacts · cluster · settings
 //!              ├─► engine ───► host · cluster
@@ -16,6 +17,7 @@
 pub mod artifacts;
 pub mod cli;
 pub mod cluster;
+pub mod diagnose;
 pub mod engine;
 pub mod error;
 pub mod host;

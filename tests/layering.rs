@@ -54,6 +54,12 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "diagnose",
+        &[
+            "error", "secrets", "settings", "host", "cluster", "engine", "steps",
+        ],
+    ),
+    (
         "cli",
         &[
             "error",
@@ -68,6 +74,7 @@ const MAP: &[(&str, &[&str])] = &[
             "report",
             "steps",
             "verify",
+            "diagnose",
         ],
     ),
     ("main", &["cli"]),

@@ -42,6 +42,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Show what is there: release, pod, volume, versions, last run; read-only
     Status(StatusArgs),
+    /// Say why the database is not there, or cannot be reached: the chain of causes, and what to type; read-only
+    Diagnose(DiagnoseArgs),
     /// Prove that the database is as declared, reachable by whom it shall be, and by nobody else
     Verify(VerifyArgs),
     /// Show what the inventory says, of which file each value is and why it won; connects to nothing
@@ -279,6 +281,14 @@ pub struct RunArgs {
 /// `status`.
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+}
+
+/// `diagnose`.
+#[derive(Debug, Clone, Args)]
+pub struct DiagnoseArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,

@@ -78,6 +78,7 @@ fn dispatch(cli: Cli) -> Exit {
         }
         Command::Plan(args) => reach(&cli.output, args.hosts, Work::Plan(args.run)),
         Command::Status(args) => reach(&cli.output, args.hosts, Work::Status),
+        Command::Diagnose(args) => reach(&cli.output, args.hosts, Work::Diagnose),
         Command::Verify(args) => {
             reach(&cli.output, args.hosts, Work::Verify(args.checks.options()))
         }
@@ -104,6 +105,7 @@ enum Work {
     Apply(args::RunArgs, Option<VerifyOptions>),
     Plan(args::RunArgs),
     Status,
+    Diagnose,
     Verify(VerifyOptions),
 }
 
@@ -130,7 +132,7 @@ fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
             ..run_options(&mut options, run, false)
         }),
         Work::Plan(run) => Some(run_options(&mut options, run, true)),
-        Work::Status | Work::Verify(_) => None,
+        Work::Status | Work::Diagnose | Work::Verify(_) => None,
     };
     let verbosity = options.verbosity;
     let Ok(reporter) = start(options) else {
@@ -167,6 +169,7 @@ fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
         match (&run, &work) {
             (Some(options), _) => wire::apply(&session, options).await,
             (None, Work::Verify(options)) => wire::verify(&session, options).await,
+            (None, Work::Diagnose) => wire::diagnose(&session).await,
             (None, _) => wire::status(&session).await,
         }
     });

@@ -53,7 +53,7 @@ fn commands(out: &mut String) {
     let apply = root.find_subcommand("apply");
     for (name, title) in [
         ("apply", "### Flags of `apply` and `plan`\n"),
-        ("status", "### Flags of `status`\n"),
+        ("status", "### Flags of `status` and `diagnose`\n"),
         ("verify", "### Flags of `verify`\n"),
         ("inventory", "### Flags of `inventory`\n"),
     ] {
@@ -203,6 +203,10 @@ fn json(out: &mut String) {
         put!(out, "| `{key}` | {} |", cell(meaning));
     }
     put!(out, "| `status` | only of `monopg status`: its facts |");
+    put!(
+        out,
+        "| `diagnosis` | only of `monopg diagnose`: verdict, summary, causes, facts, as in `host_diagnosis` |"
+    );
     put!(
         out,
         "\nA problem is an object of `id` (stable), `what`, `causes`, `hints` (both absent if empty) and `exit`.\nA step's `changes` are `items` (each `what`, `before`, `after`; null = absent) and `disruption`:\n`none`, `pod_restart` or `k3s_restart`."

@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use ulid::Ulid;
 
-use super::args::HostArgs;
+use super::args::{HostArgs, SourceArgs};
 use super::stop::Stop;
 use crate::artifacts::cache::Cache;
 use crate::cluster::values;
+use crate::diagnose;
 use crate::engine;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
@@ -145,6 +146,7 @@ async fn converge(run: &Run, person: &Arc<Person>, stop: &Stop, options: &RunOpt
                     Err(result) => result,
                 };
                 result.facts = Some(facts(&host.spec));
+                run.point_to_diagnose(&host.name, &mut result);
                 result
             }
         })
@@ -172,6 +174,32 @@ pub async fn status(session: &Session) -> Result<Exit, Vec<Problem>> {
                     Err(failed) => result = failed,
                 }
                 result
+            }
+        })
+        .await;
+    let codes = results
+        .iter()
+        .map(|r| Exit::from_code(r.exit).unwrap_or(Exit::Unforeseen));
+    Ok(run.end(false, Exit::of_hosts(codes)))
+}
+
+/// `diagnose`: emits `Kind::HostDiagnosis` for each host.
+pub async fn diagnose(session: &Session) -> Result<Exit, Vec<Problem>> {
+    let run = Run::begin(session, true)?;
+    let results = run
+        .each(|host| {
+            let emitter = run.emitter.host(&host.name);
+            async move {
+                let channel = match reach(host, &session.person, &session.stop).await {
+                    Ok(channel) => channel,
+                    Err(failed) => return failed,
+                };
+                let token = session.stop.token();
+                tokio::select! {
+                    biased;
+                    () = token.cancelled() => engine::run::interrupted(),
+                    result = diagnose::diagnose(&channel, &host.spec, &emitter) => result,
+                }
             }
         })
         .await;
@@ -257,6 +285,8 @@ struct Run {
     hosts: Vec<HostSettings>,
     forks: usize,
     emitter: Arc<Emitter>,
+    /// How to ask for a diagnosis of these hosts, up to `-l`.
+    diagnose: String,
 }
 
 impl Run {
@@ -276,13 +306,17 @@ impl Run {
             .iter()
             .chain(&session.key_passphrase)
             .collect();
-        Ok(Self::of(
+        let run = Self::of(
             resolved,
             &session.reporter,
             usize::from(args.forks),
             &given,
             check,
-        ))
+        );
+        Ok(Run {
+            diagnose: diagnose_command(&args.sources),
+            ..run
+        })
     }
 
     /// A run over hosts that are settled; `given` are secrets beside theirs.
@@ -307,6 +341,7 @@ impl Run {
             hosts: resolved.hosts,
             forks,
             emitter: Emitter::new(sink, masker),
+            diagnose: "monopg diagnose -i INVENTORY".into(),
         };
         run.emitter.run(Kind::RunStarted {
             run_id: run.id.clone(),
@@ -343,6 +378,18 @@ impl Run {
             .await
     }
 
+    /// Whoever is told that the database is not ready is told where to read why.
+    fn point_to_diagnose(&self, host: &str, result: &mut HostResult) {
+        let not_ready = |p: &&mut Problem| p.exit == Exit::NotReady;
+        if let Some(problem) = result.errors.iter_mut().rfind(not_ready) {
+            problem.hints.push(format!(
+                "all that is seen of it, at any later time: `{} -l {}`",
+                self.diagnose,
+                shell_words::quote(host)
+            ));
+        }
+    }
+
     fn end(&self, changed: bool, exit: Exit) -> Exit {
         let failed = !matches!(exit, Exit::Done | Exit::ChangesFound);
         self.emitter.run(Kind::RunFinished {
@@ -367,6 +414,22 @@ impl Run {
             self.id
         )
     }
+}
+
+/// `monopg diagnose` with the same inventory. What `-e` says may be a secret, so only files of it are repeated.
+fn diagnose_command(sources: &SourceArgs) -> String {
+    let mut command = String::from("monopg diagnose");
+    for inventory in &sources.inventory {
+        command.push_str(" -i ");
+        command.push_str(&shell_words::quote(&inventory.to_string_lossy()));
+    }
+    for extra in &sources.extra_vars {
+        match extra.starts_with('@') {
+            true => command.push_str(&format!(" -e {}", shell_words::quote(extra))),
+            false => command.push_str(" -e …"),
+        }
+    }
+    command
 }
 
 fn secrets(host: &HostSettings) -> impl Iterator<Item = &Secret> {

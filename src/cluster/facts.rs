@@ -1,12 +1,14 @@
 //! What one look at the cluster told about a release's workload, and how to read it.
 //!
-//! Pure; depends on nothing of the crate. One reason: one observer serves release, volume and pod, so
+//! Pure; depends on `disk`. One reason: one observer serves release, volume and pod, so
 //! they judge from one set of facts.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::disk::Disk;
 
 /// One look. Everything may be missing: then it was not there, or was not asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,12 +31,18 @@ pub struct Facts {
     pub provisioner: Option<Value>,
     /// The last lines of the provisioner's log, oldest first.
     pub provisioner_log: Vec<String>,
+    /// The last lines of the logs of those that make one, oldest first.
+    pub helper_log: Vec<String>,
     /// Pods that the provisioner started to make or remove a directory.
     pub helpers: Vec<Value>,
     /// The only node.
     pub node: Option<Value>,
     /// The last log lines by container of the pod (the previous run's, if it crashed), oldest first.
     pub logs: BTreeMap<String, Vec<String>>,
+    /// When the Secret that the pod refers to was last written.
+    pub secret_written: Option<Timestamp>,
+    /// The directories of the volume on the node.
+    pub disk: Disk,
 }
 
 /// One event, read.
@@ -96,6 +104,17 @@ pub fn event(value: &Value) -> Event<'_> {
         count: number("/series/count").or(number("/count")).unwrap_or(1),
         last,
     }
+}
+
+/// When an object was last written, or else made. Status does not count where the API server tells it apart.
+pub fn written(object: &Value) -> Option<Timestamp> {
+    let time = |value: &Value, pointer: &str| text(value, pointer).parse().ok();
+    list(object, "/metadata/managedFields")
+        .iter()
+        .filter(|f| text(f, "/subresource").is_empty())
+        .filter_map(|f| time(f, "/time"))
+        .chain(time(object, "/metadata/creationTimestamp"))
+        .max()
 }
 
 /// The text at a JSON pointer; empty if there is none.

@@ -3,11 +3,16 @@
 //! May depend on `settings` types. One reason: what can be tested by tables shall not need a host.
 
 pub mod admission;
+pub mod causes;
+pub mod client_trouble;
+pub mod diagnosis;
 pub mod digest;
+pub mod disk;
 pub mod drift;
 pub mod facts;
 pub mod field_path;
 pub mod images;
+pub mod last_words;
 pub mod managed_fields;
 pub mod manifest;
 pub mod net;

@@ -1,7 +1,7 @@
 //! Why a pod will not run by waiting longer.
 //!
-//! Pure; depends on `facts`. One reason: the same rules judge the database's pod, the provisioner's and
-//! its helpers.
+//! Pure; depends on `facts`, `causes`, `last_words`. One reason: the same rules judge the database's pod, the
+//! provisioner's and its helpers.
 //!
 //! How long to give a failure before it counts (each is retried by the kubelet, so once is nothing):
 //!
@@ -16,10 +16,13 @@
 //! | cannot be scheduled | after 15 s; 120 s for a node that is only not ready yet |
 //! | evicted | while the node says that it is under pressure |
 
+use jiff::Timestamp;
 use serde_json::Value;
 
+use super::causes::{CRASH, problem};
 use super::facts::{Event, Facts, condition, containers, is_true, list, number, text};
-use crate::error::{Exit, Problem};
+use super::last_words;
+use crate::error::Problem;
 
 /// How many attempts to pull an image count when the failure may pass.
 const PULL_ATTEMPTS: u64 = 3;
@@ -29,46 +32,51 @@ const RESTARTS: i64 = 2;
 const CONFIG_ATTEMPTS: u64 = 3;
 /// How many attempts to mount or to make a sandbox count.
 const MOUNT_ATTEMPTS: u64 = 5;
+/// The kubelet's names for an image that is not there.
+const IMAGE: [&str; 6] = [
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+];
+/// And for a container that cannot be made or started.
+const CONFIG: [&str; 3] = [
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
 /// How many log lines stand in a chain of causes.
 const LOG_LINES: usize = 8;
 
 /// The problem that keeps a pod from running for good; `None` while waiting may help.
 /// `who` names the pod in the sentence, as `the database's pod data/postgresql-0`.
-pub fn pod_trouble(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Problem> {
+pub fn pod_trouble(facts: &Facts, pod: &Value, who: &str) -> Option<Problem> {
     let events = facts.events_of(pod);
-    if let Some(p) = evicted(facts, pod, who, id) {
+    if let Some(p) = evicted(facts, pod, who) {
         return Some(p);
     }
-    if let Some(p) = unschedulable(facts, pod, who, id) {
+    if let Some(p) = unschedulable(facts, pod, who) {
         return Some(p);
     }
     for status in containers(pod) {
         let waiting = text(status, "/state/waiting/reason");
         let found = match waiting {
-            "InvalidImageName"
-            | "ErrImageNeverPull"
-            | "ImagePullBackOff"
-            | "ErrImagePull"
-            | "ImageInspectError"
-            | "RegistryUnavailable" => image(facts, pod, status, &events, who, id),
-            "CrashLoopBackOff" => crash(facts, pod, status, &events, who, id),
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-                config(facts, pod, status, &events, who, id)
-            }
+            reason if IMAGE.contains(&reason) => image(facts, pod, status, &events, who),
+            "CrashLoopBackOff" => (number(status, "/restartCount").unwrap_or(0) >= RESTARTS)
+                .then(|| crash(facts, pod, status, &events, who)),
+            reason if CONFIG.contains(&reason) => config(facts, pod, status, &events, who),
             _ => None,
         };
         if found.is_some() {
             return found;
         }
     }
-    mounting(pod, &events, who, id)
+    mounting(facts, pod, &events, who, MOUNT_ATTEMPTS)
 }
 
-fn problem(id: &str, what: String) -> Problem {
-    Problem::new(id, Exit::NotReady, what)
-}
-
-fn evicted(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Problem> {
+fn evicted(facts: &Facts, pod: &Value, who: &str) -> Option<Problem> {
     if text(pod, "/status/reason") != "Evicted" {
         return None;
     }
@@ -77,17 +85,22 @@ fn evicted(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Problem> {
         .into_iter()
         .find(|c| is_true(node, c))?;
     Some(
-        problem(id, format!("{who} was evicted and cannot come back"))
-            .because(format!("the node reports {pressure}"))
-            .because(text(pod, "/status/message").trim())
-            .hint(match pressure {
-                "DiskPressure" => "free disk space on the node (`df -h`, `k3s crictl rmi --prune`), then run again",
-                _ => "free memory or processes on the node, then run again",
-            }),
+        problem(
+            "pod.evicted",
+            format!("{who} was evicted and cannot come back"),
+        )
+        .because(format!("the node reports {pressure}"))
+        .because(text(pod, "/status/message").trim())
+        .hint(match pressure {
+            "DiskPressure" => {
+                "free disk space on the node (`df -h`, `k3s crictl rmi --prune`), then run again"
+            }
+            _ => "free memory or processes on the node, then run again",
+        }),
     )
 }
 
-fn unschedulable(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Problem> {
+fn unschedulable(facts: &Facts, pod: &Value, who: &str) -> Option<Problem> {
     let c = condition(pod, "PodScheduled")?;
     if text(c, "/status") != "False" || text(c, "/reason") != "Unschedulable" {
         return None;
@@ -111,11 +124,17 @@ fn unschedulable(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Prob
     if age < grace {
         return None;
     }
-    let mut p = problem(id, format!("{who} cannot be scheduled")).because(message);
+    let mut p = problem("pod.unschedulable", format!("{who} cannot be scheduled")).because(message);
     if message.contains("untolerated taint") && !taints.is_empty() {
         p = p.because(format!("the node is tainted: {}", taints.join(", ")));
     }
     let message = format!("{message} {}", taints.join(" "));
+    let node = facts
+        .node
+        .as_ref()
+        .map(|n| text(n, "/metadata/name"))
+        .filter(|name| !name.is_empty())
+        .unwrap_or("NODE");
     for (part, hint) in [
         (
             "Insufficient cpu",
@@ -157,7 +176,7 @@ fn unschedulable(facts: &Facts, pod: &Value, who: &str, id: &str) -> Option<Prob
         ),
     ] {
         if message.contains(part) {
-            p = p.hint(hint);
+            p = p.hint(hint.replace("NODE", node));
         }
     }
     Some(p)
@@ -207,15 +226,9 @@ fn image(
     status: &Value,
     events: &[Event<'_>],
     who: &str,
-    id: &str,
 ) -> Option<Problem> {
     let reason = text(status, "/state/waiting/reason");
-    let name = text(status, "/image");
-    let failures: Vec<&Event<'_>> = events
-        .iter()
-        .filter(|e| e.reason == "Failed" && e.message.contains("Failed to pull image"))
-        .filter(|e| e.message.contains(name))
-        .collect();
+    let failures = failed_pulls(status, events);
     let attempts: u64 = failures.iter().map(|e| e.count).sum();
     let message = failures
         .last()
@@ -230,10 +243,32 @@ fn image(
             .is_some_and(|age| age >= 60),
         _ => attempts >= PULL_ATTEMPTS || is_definitive(message),
     };
-    if !over {
-        return None;
-    }
+    over.then(|| image_problem(status, &failures, who))
+}
+
+/// The events about pulls of a container's image that failed.
+fn failed_pulls<'e, 'a>(status: &Value, events: &'e [Event<'a>]) -> Vec<&'e Event<'a>> {
+    let name = text(status, "/image");
+    events
+        .iter()
+        .filter(|e| e.reason == "Failed" && e.message.contains("Failed to pull image"))
+        .filter(|e| e.message.contains(name))
+        .collect()
+}
+
+fn image_problem(status: &Value, failures: &[&Event<'_>], who: &str) -> Problem {
+    let reason = text(status, "/state/waiting/reason");
+    let name = text(status, "/image");
+    let attempts: u64 = failures.iter().map(|e| e.count).sum();
+    let message = failures
+        .last()
+        .map_or(text(status, "/state/waiting/message"), |e| e.message);
     let container = text(status, "/name");
+    let id = match reason {
+        "InvalidImageName" => "image.name",
+        _ if super::images::legacy(name).is_some() => "image.moved",
+        _ => "image.pull",
+    };
     let mut p = problem(id, format!("{who} cannot get its image: {reason}"))
         .because(format!("container {container} wants {name}"));
     if !message.is_empty() {
@@ -242,7 +277,7 @@ fn image(
     if attempts > 1 {
         p = p.because(format!("tried {attempts} times"));
     }
-    Some(image_hints(p, name))
+    image_hints(p, name)
 }
 
 /// What to do about an image that cannot be had.
@@ -258,22 +293,51 @@ pub fn image_hints(mut p: Problem, image: &str) -> Problem {
     ))
 }
 
-fn crash(
-    facts: &Facts,
-    pod: &Value,
-    status: &Value,
-    events: &[Event<'_>],
-    who: &str,
-    id: &str,
-) -> Option<Problem> {
+/// The same for who asks and does not wait: what has failed once is told, though another attempt may succeed.
+pub fn pod_trouble_so_far(facts: &Facts, pod: &Value, who: &str) -> Option<Problem> {
+    let events = facts.events_of(pod);
+    containers(pod)
+        .find_map(|status| match text(status, "/state/waiting/reason") {
+            "" if number(status, "/state/terminated/exitCode").is_some_and(|code| code != 0) => {
+                // What ended for the first time with words that say nothing is started again at once.
+                Some(crash(facts, pod, status, &events, who)).filter(|p| p.id != CRASH)
+            }
+            "CrashLoopBackOff" => Some(crash(facts, pod, status, &events, who)),
+            reason if IMAGE.contains(&reason) => {
+                Some(image_problem(status, &failed_pulls(status, &events), who))
+            }
+            reason if CONFIG.contains(&reason) => Some(config_problem(status, who)),
+            _ => None,
+        })
+        .or_else(|| mounting(facts, pod, &events, who, 1))
+}
+
+fn crash(facts: &Facts, pod: &Value, status: &Value, events: &[Event<'_>], who: &str) -> Problem {
     let restarts = number(status, "/restartCount").unwrap_or(0);
-    if restarts < RESTARTS {
-        return None;
-    }
     let container = text(status, "/name");
-    let mut p = problem(id, format!("{who} keeps crashing: CrashLoopBackOff"));
-    let code = number(status, "/lastState/terminated/exitCode");
-    let reason = text(status, "/lastState/terminated/reason");
+    let state = match status.pointer("/state/terminated") {
+        Some(_) => "/state",
+        None => "/lastState",
+    };
+    let code = number(status, &format!("{state}/terminated/exitCode"));
+    let reason = text(status, &format!("{state}/terminated/reason"));
+    let log = facts.logs.get(container).map_or(&[][..], Vec::as_slice);
+    let meaning = last_words::read(log, facts, pod);
+    let probe = events
+        .iter()
+        .rev()
+        .find(|e| e.reason == "Unhealthy" && e.message.starts_with("Liveness"));
+    let id = match (&meaning, reason) {
+        (_, "OOMKilled") => "pod.memory",
+        (Some(m), _) => m.id,
+        (None, _) if probe.is_some() => "pod.probe",
+        (None, _) => CRASH,
+    };
+    let what = match text(status, "/state/waiting/reason") {
+        "" => format!("{who} has crashed"),
+        waiting => format!("{who} keeps crashing: {waiting}"),
+    };
+    let mut p = problem(id, what);
     p = p.because(match code {
         Some(code) => {
             format!(
@@ -282,56 +346,37 @@ fn crash(
         }
         None => format!("container {container}, {restarts} restarts"),
     });
-    if reason == "OOMKilled" {
-        p = p.hint("the container needs more memory than it may have: raise primary.resources.limits.memory in the values");
-    }
-    if let Some(probe) = events
-        .iter()
-        .rev()
-        .find(|e| e.reason == "Unhealthy" && e.message.starts_with("Liveness"))
-    {
+    if let Some(probe) = probe {
         p = p.because(one_line(probe.message));
     }
-    let log = facts.logs.get(container).map_or(&[][..], Vec::as_slice);
-    for line in &log[log.len().saturating_sub(LOG_LINES)..] {
+    // The end, or, if what counts was said before, from there on.
+    let end = log.len().saturating_sub(LOG_LINES);
+    let from = meaning.as_ref().map_or(end, |m| m.line.min(end));
+    for line in log.iter().skip(from).take(LOG_LINES) {
         p = p.because(format!("log: {}", line.trim_end()));
     }
-    let log = log.join("\n");
-    // PostgreSQL and the image say these in text only.
-    for (part, hint) in [
-        (
-            "No space left on device",
-            "the volume's file system is full: free space under monopg_storage_path",
-        ),
-        (
-            "Permission denied",
-            "the volume's directory does not belong to the container's user: look at its owner and mode on the node",
-        ),
-        (
-            "are incompatible with server",
-            "the data was written by another major version of PostgreSQL: dump with the old version, restore with the new",
-        ),
-        (
-            "could not locate a valid checkpoint record",
-            "the write-ahead log is damaged: restore a backup; do not reset it without a copy",
-        ),
-        (
-            "invalid permissions",
-            "the data directory's mode is wrong: PostgreSQL wants 0700 or 0750",
-        ),
-    ] {
-        if log.contains(part) {
-            p = p.hint(hint);
-        }
+    if let Some(meaning) = meaning.filter(|m| m.id == id) {
+        p.causes.extend(meaning.because);
+        p.hints.extend(meaning.hints);
+    }
+    let read_all = format!(
+        "k3s kubectl -n {} logs {} -c {container} --previous",
+        text(pod, "/metadata/namespace"),
+        text(pod, "/metadata/name")
+    );
+    if reason == "OOMKilled" {
+        p = p.hint("the container needs more memory than it may have: raise primary.resources.limits.memory in the values");
+    } else if p.id == "pod.probe" {
+        p = p.hint(format!(
+            "the kubelet killed it because its liveness probe was not answered: if the log tells of a recovery, give it time (primary.livenessProbe.failureThreshold in the values, or a startupProbe): {read_all}"
+        ));
     }
     if p.hints.is_empty() {
         p = p.hint(format!(
-            "read all that it said: k3s kubectl -n {} logs {} -c {container} --previous; mend that (often a value, or an older database in the volume), then run again",
-            text(pod, "/metadata/namespace"),
-            text(pod, "/metadata/name")
+            "read all that it said: {read_all}; mend that (often a value, or an older database in the volume), then run again"
         ));
     }
-    Some(p)
+    p
 }
 
 fn config(
@@ -340,14 +385,16 @@ fn config(
     status: &Value,
     events: &[Event<'_>],
     who: &str,
-    id: &str,
 ) -> Option<Problem> {
     let message = text(status, "/state/waiting/message");
-    let attempts: u64 = events
+    let failed: Vec<&Event<'_>> = events
         .iter()
         .filter(|e| e.reason == "Failed" && e.message.contains(message))
-        .map(|e| e.count)
-        .sum();
+        .collect();
+    let attempts: u64 = failed.iter().map(|e| e.count).sum();
+    if is_mended(facts, message, failed.last().and_then(|e| e.last)) {
+        return None;
+    }
     let over = if attempts == 0 {
         facts
             .age(text(pod, "/status/startTime"))
@@ -355,35 +402,53 @@ fn config(
     } else {
         attempts >= CONFIG_ATTEMPTS
     };
-    over.then(|| {
-        let reason = text(status, "/state/waiting/reason");
-        let container = text(status, "/name");
-        missing_hint(
-            problem(id, format!("{who} cannot start a container: {reason}"))
-                .because(format!("container {container}: {message}")),
-            message,
-        )
-    })
+    over.then(|| config_problem(status, who))
 }
 
-fn missing_hint(p: Problem, message: &str) -> Problem {
+fn config_problem(status: &Value, who: &str) -> Problem {
+    let message = text(status, "/state/waiting/message");
+    let reason = text(status, "/state/waiting/reason");
+    let container = text(status, "/name");
+    missing(
+        "pod.config",
+        format!("{who} cannot start a container: {reason}"),
+        message,
+    )
+    .because(format!("container {container}: {message}"))
+}
+
+/// True if a Secret was missing and was written since: the kubelet looks again after up to two minutes, and does not
+/// take back what it said.
+fn is_mended(facts: &Facts, message: &str, seen: Option<Timestamp>) -> bool {
+    message.to_lowercase().contains("secret")
+        && matches!((seen, facts.secret_written), (Some(seen), Some(written)) if seen <= written)
+}
+
+/// The problem with this id, or the one of a Secret or ConfigMap that is not there.
+fn missing(id: &str, what: String, message: &str) -> Problem {
     let lower = message.to_lowercase();
     if lower.contains("secret")
         && (lower.contains("not found")
             || lower.contains("find key")
             || lower.contains("non-existent"))
     {
-        p.hint("the Secret or its key is not there: run `monopg apply` again; it makes the one that monopg_credentials describes")
+        problem("pod.secret", what).hint("the Secret or its key is not there: run `monopg apply` again; it makes the one that monopg_credentials describes")
     } else if lower.contains("configmap") && lower.contains("not found") {
-        p.hint(
+        problem("pod.config", what).hint(
             "a ConfigMap that the values name is not there: create it in the release's namespace",
         )
     } else {
-        p
+        problem(id, what)
     }
 }
 
-fn mounting(pod: &Value, events: &[Event<'_>], who: &str, id: &str) -> Option<Problem> {
+fn mounting(
+    facts: &Facts,
+    pod: &Value,
+    events: &[Event<'_>],
+    who: &str,
+    least: u64,
+) -> Option<Problem> {
     let started = containers(pod).any(|c| {
         c.pointer("/state/running").is_some() || number(c, "/restartCount").unwrap_or(0) > 0
     });
@@ -394,18 +459,26 @@ fn mounting(pod: &Value, events: &[Event<'_>], who: &str, id: &str) -> Option<Pr
         matches!(
             e.reason,
             "FailedMount" | "FailedAttachVolume" | "FailedCreatePodSandBox" | "FailedMapVolume"
-        ) && e.count >= MOUNT_ATTEMPTS
+        ) && e.count >= least
     })?;
-    let what = match failed.reason {
-        "FailedCreatePodSandBox" => format!("{who} gets no sandbox: {}", failed.reason),
-        _ => format!("{who} cannot mount a volume: {}", failed.reason),
+    if is_mended(facts, failed.message, failed.last) {
+        return None;
+    }
+    let (id, what) = match failed.reason {
+        "FailedCreatePodSandBox" => (
+            "pod.sandbox",
+            format!("{who} gets no sandbox: {}", failed.reason),
+        ),
+        _ => (
+            "pod.mount",
+            format!("{who} cannot mount a volume: {}", failed.reason),
+        ),
     };
-    Some(missing_hint(
-        problem(id, what)
+    Some(
+        missing(id, what, failed.message)
             .because(one_line(failed.message))
             .because(format!("tried {} times", failed.count)),
-        failed.message,
-    ))
+    )
 }
 
 /// A message of several lines as one.

@@ -5,10 +5,11 @@
 
 use serde_json::Value;
 
+use super::causes::problem;
 use super::facts::{Facts, condition, is_true, list, number, text};
 use super::pod_trouble::{describe, one_line, pod_trouble};
 use super::volume_trouble::{VolumeState, volume};
-use crate::error::{Exit, Problem};
+use crate::error::Problem;
 
 /// What must be there for "ready".
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,7 +32,7 @@ pub enum Readiness {
         /// For what, as a sentence without a final period.
         reason: String,
     },
-    /// Waiting does not help: exit 42, with the chain of causes.
+    /// Waiting does not help: the chain of causes, with the exit code of its kind.
     Stuck(Problem),
 }
 
@@ -74,7 +75,7 @@ pub fn judge(facts: &Facts, expected: &Expected) -> Readiness {
         return outdated(sts, &pod_name);
     }
     let who = format!("the database's pod {pod_name}");
-    if let Some(p) = pod_trouble(facts, pod, &who, "ready") {
+    if let Some(p) = pod_trouble(facts, pod, &who) {
         return Readiness::Stuck(p);
     }
     if let VolumeState::Waiting(reason) = volume(facts)
@@ -135,9 +136,8 @@ fn outdated(sts: &Value, pod: &str) -> Readiness {
     if kind == "OnDelete" || partition > 0 {
         let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
         return Readiness::Stuck(
-            Problem::new(
-                "ready",
-                Exit::NotReady,
+            problem(
+                "pod.outdated",
                 format!("pod {pod} is of an earlier revision and is not replaced by itself"),
             )
             .because(if kind == "OnDelete" {
@@ -189,9 +189,8 @@ fn not_created(facts: &Facts, sts: &Value, name: &str) -> Option<Problem> {
         return None;
     }
     let message = one_line(failed.message);
-    let mut p = Problem::new(
-        "ready",
-        Exit::NotReady,
+    let mut p = problem(
+        "pod.forbidden",
         format!("the pod of StatefulSet {name} may not be made"),
     )
     .because(message.clone());

@@ -6,7 +6,16 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::error::Problem;
 use crate::settings::spec::{Bytes, ChartPin, HelmPin, Sha256Hex, Source, Spec};
+
+/// A problem with its exit code, causes and hints, a line each.
+pub fn chain(p: &Problem) -> String {
+    let mut lines = vec![format!("{} {}: {}", p.exit.code(), p.id, p.what)];
+    lines.extend(p.causes.iter().map(|c| format!("  caused by: {c}")));
+    lines.extend(p.hints.iter().map(|h| format!("  hint: {h}")));
+    lines.join("\n")
+}
 
 /// The database as the chart renders it.
 pub fn rendered_statefulset() -> Value {

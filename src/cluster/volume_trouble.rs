@@ -1,6 +1,6 @@
 //! How far the volume is: claim, provisioner, helper pod, directory.
 //!
-//! Pure; depends on `facts`, `pod_trouble`. One reason: a claim says only "Pending"; the reason stands
+//! Pure; depends on `facts`, `causes`, `pod_trouble`. One reason: a claim says only "Pending"; the reason stands
 //! in the provisioner's events, its log or its helper pod, and nobody looks there by himself.
 //!
 //! A helper pod that ended with an error counts at once (it does nothing but make the directory, and
@@ -8,9 +8,10 @@
 
 use serde_json::Value;
 
+use super::causes::problem;
 use super::facts::{Facts, containers, number, text};
 use super::pod_trouble::{one_line, pod_trouble};
-use crate::error::{Exit, Problem};
+use crate::error::Problem;
 
 /// How often the provisioner must have failed; it retries by itself.
 const ATTEMPTS: u64 = 2;
@@ -37,7 +38,7 @@ pub fn volume(facts: &Facts) -> VolumeState {
         "Lost" => {
             let volume = text(pvc, "/spec/volumeName");
             return VolumeState::Stuck(
-                problem(format!("the volume of claim {name} is gone"))
+                problem("volume.lost", format!("the volume of claim {name} is gone"))
                     .because(format!("the claim is bound to {volume}, which does not exist"))
                     .hint("bring the volume object back by hand (the directory may still hold the data); nothing is made anew"),
             );
@@ -53,10 +54,6 @@ pub fn volume(facts: &Facts) -> VolumeState {
         ));
     }
     VolumeState::Waiting(format!("claim {name} waits for the provisioner"))
-}
-
-fn problem(what: String) -> Problem {
-    Problem::new("volume", Exit::NotReady, what)
 }
 
 /// `WaitForFirstConsumer` is normal until the pod has a node.
@@ -91,18 +88,25 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         .find_map(|h| helper_trouble(facts, h));
     let provisioner = facts.provisioner.as_ref().and_then(|p| {
         let who = format!("the provisioner's pod {}", text(p, "/metadata/name"));
-        pod_trouble(facts, p, &who, "volume")
+        pod_trouble(facts, p, &who)
     });
     let mut p = match (helper, provisioner, failed) {
         (Some(h), _, _) => {
-            let mut p = problem(what);
+            let mut p = problem("volume.helper", what);
             if let Some(e) = failed {
                 p = p.because(one_line(e.message));
             }
             join(p, h)
         }
-        (None, Some(inner), _) => join(problem(what), inner),
-        (None, None, Some(e)) if attempts >= ATTEMPTS => problem(what).because(one_line(e.message)),
+        (None, Some(inner), _) => join(problem("volume.provisioner", what), inner),
+        (None, None, Some(e)) if attempts >= ATTEMPTS => {
+            let message = one_line(e.message);
+            let id = match message.contains("storageclass.storage.k8s.io") {
+                true => "volume.class",
+                false => "volume.provisioner",
+            };
+            problem(id, what).because(message)
+        }
         _ => return None,
     };
     let log: Vec<&String> = facts
@@ -114,6 +118,10 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         p = p.because(format!("provisioner: {}", line.trim_end()));
     }
     let all = p.causes.join("\n").to_lowercase();
+    if p.id != "volume.class" {
+        p.causes.extend(on_the_node(facts));
+    }
+    let path = facts.disk.root.as_ref().map_or("PATH", |r| r.path.as_str());
     // The kernel's and the provisioner's words; they give no numbers.
     for (part, hint) in [
         (
@@ -142,10 +150,23 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         ),
     ] {
         if all.contains(part) {
-            p = p.hint(hint);
+            p = p.hint(hint.replace("PATH", path));
         }
     }
     Some(p.hint("the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`"))
+}
+
+/// The end of the chain: the directory itself.
+fn on_the_node(facts: &Facts) -> Vec<String> {
+    let disk = &facts.disk;
+    let mut all = disk.said();
+    if disk.read_only {
+        all.push("on the node, root may not write there".into());
+    }
+    if disk.is_full() {
+        all.extend(disk.room().map(|room| format!("on the node, {room}")));
+    }
+    all
 }
 
 fn join(mut outer: Problem, inner: Problem) -> Problem {
@@ -198,7 +219,7 @@ fn helper_trouble(facts: &Facts, helper: &Value) -> Option<Problem> {
         "the provisioner's helper pod {}",
         text(helper, "/metadata/name")
     );
-    if let Some(p) = pod_trouble(facts, helper, &who, "volume") {
+    if let Some(p) = pod_trouble(facts, helper, &who) {
         return Some(p);
     }
     let ended = containers(helper).find_map(|c| {
@@ -209,14 +230,20 @@ fn helper_trouble(facts: &Facts, helper: &Value) -> Option<Problem> {
     let (status, code) = match ended {
         Some(found) => found,
         None if text(helper, "/status/phase") == "Failed" => {
-            return Some(problem(format!("{who} failed")).because(text(helper, "/status/message")));
+            return Some(
+                problem("volume.helper", format!("{who} failed"))
+                    .because(text(helper, "/status/message")),
+            );
         }
         None => return None,
     };
-    let mut p = problem(format!("{who} failed with status {code}"));
+    let mut p = problem("volume.helper", format!("{who} failed with status {code}"));
     let message = text(status, "/state/terminated/message");
     if !message.is_empty() {
         p = p.because(one_line(message));
+    }
+    for line in facts.helper_log.iter().filter(|l| !l.trim().is_empty()) {
+        p = p.because(format!("log: {}", line.trim_end()));
     }
     Some(p)
 }

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::check::CheckResult;
 use super::step::{Changes, StepId, Verdict};
+pub use crate::cluster::diagnosis::{
+    Diagnosis, Fact as DiagnosisFact, Verdict as DiagnosisVerdict,
+};
 use crate::error::Problem;
 
 /// The version of the event format.
@@ -80,6 +83,8 @@ pub enum Kind {
         /// The facts.
         status: serde_json::Value,
     },
+    /// What `monopg diagnose` says of a host.
+    HostDiagnosis(Box<Diagnosis>),
     /// A check of `monopg verify` is over.
     CheckFinished(Box<CheckResult>),
     /// A step begins.

@@ -49,6 +49,19 @@ pub const EVENTS: &[EventDoc] = &[
         fields: &[("status", "release, pod, volume, versions, last_run")],
     },
     EventDoc {
+        kind: "host_diagnosis",
+        meaning: "what `monopg diagnose` says of a host; also a host's `diagnosis` in the JSON object",
+        fields: &[
+            ("verdict", "healthy, waiting, known or unknown"),
+            ("summary", "one sentence"),
+            (
+                "causes",
+                "ids of the causes, the one that counts first; their chains stand in the host's `errors`",
+            ),
+            ("facts", "list of about and said: what was seen"),
+        ],
+    },
+    EventDoc {
         kind: "check_finished",
         meaning: "a check of `monopg verify` is over",
         fields: CHECK_RESULT,
@@ -173,7 +186,10 @@ pub const HOST_RESULT: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::super::check::{self, CheckId, CheckResult, Level};
-    use super::super::event::{DiffEntry, Event, HostResult, Kind, Outcome, StepResult, VERSION};
+    use super::super::event::{
+        Diagnosis, DiagnosisFact, DiagnosisVerdict, DiffEntry, Event, HostResult, Kind, Outcome,
+        StepResult, VERSION,
+    };
     use super::super::step::{Change, Changes, Disruption, StepId};
     use super::*;
     use crate::error::{Exit, Problem};
@@ -214,6 +230,15 @@ mod tests {
             Kind::HostStatus {
                 status: serde_json::json!({}),
             },
+            Kind::HostDiagnosis(Box::new(Diagnosis {
+                verdict: DiagnosisVerdict::Known,
+                summary: "s".into(),
+                causes: vec!["image.moved".into()],
+                facts: vec![DiagnosisFact {
+                    about: "pod".into(),
+                    said: "s".into(),
+                }],
+            })),
             Kind::CheckFinished(Box::new(check())),
             Kind::StepStarted {
                 step,
@@ -284,15 +309,16 @@ mod tests {
             Kind::Warning { .. } => 2,
             Kind::RunError { .. } => 3,
             Kind::HostStatus { .. } => 4,
-            Kind::CheckFinished(_) => 5,
-            Kind::StepStarted { .. } => 6,
-            Kind::StepJudged { .. } => 7,
-            Kind::StepProgress { .. } => 8,
-            Kind::StepOutput { .. } => 9,
-            Kind::StepRetry { .. } => 10,
-            Kind::StepFinished { .. } => 11,
-            Kind::HostFinished(_) => 12,
-            Kind::RunFinished { .. } => 13,
+            Kind::HostDiagnosis(_) => 5,
+            Kind::CheckFinished(_) => 6,
+            Kind::StepStarted { .. } => 7,
+            Kind::StepJudged { .. } => 8,
+            Kind::StepProgress { .. } => 9,
+            Kind::StepOutput { .. } => 10,
+            Kind::StepRetry { .. } => 11,
+            Kind::StepFinished { .. } => 12,
+            Kind::HostFinished(_) => 13,
+            Kind::RunFinished { .. } => 14,
         }
     }
 

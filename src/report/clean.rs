@@ -6,7 +6,9 @@
 use serde_json::Value;
 
 use crate::engine::check::CheckResult;
-use crate::engine::event::{DiffEntry, Event, HostResult, Kind, StepResult};
+use crate::engine::event::{
+    Diagnosis, DiagnosisFact, DiffEntry, Event, HostResult, Kind, StepResult,
+};
 use crate::engine::step::{Change, Changes};
 use crate::error::Problem;
 use crate::secrets::Masker;
@@ -196,6 +198,22 @@ impl Cleaner {
         }
     }
 
+    fn diagnosis(&self, d: &Diagnosis) -> Diagnosis {
+        Diagnosis {
+            verdict: d.verdict,
+            summary: self.line(&d.summary),
+            causes: d.causes.iter().map(|c| self.line(c)).collect(),
+            facts: d
+                .facts
+                .iter()
+                .map(|f| DiagnosisFact {
+                    about: self.line(&f.about),
+                    said: self.line(&f.said),
+                })
+                .collect(),
+        }
+    }
+
     fn check(&self, c: &CheckResult) -> CheckResult {
         CheckResult {
             title: self.line(&c.title),
@@ -234,6 +252,7 @@ impl Cleaner {
             Kind::HostStatus { status } => Kind::HostStatus {
                 status: self.value(status),
             },
+            Kind::HostDiagnosis(d) => Kind::HostDiagnosis(Box::new(self.diagnosis(d))),
             Kind::CheckFinished(result) => Kind::CheckFinished(Box::new(self.check(result))),
             Kind::StepStarted { step, title } => Kind::StepStarted {
                 step: *step,

@@ -13,9 +13,9 @@ use super::status::StatusReport;
 use super::style::{Ink, Style};
 use super::summary::Summary;
 use super::text::{Text, Verbosity};
-use super::{Format, Options, checks, module};
+use super::{Format, Options, checks, diagnosis, module};
 use crate::engine::check::CheckResult;
-use crate::engine::event::{Event, Kind, VERSION};
+use crate::engine::event::{Diagnosis, Event, Kind, VERSION};
 use crate::error::{Exit, Problem};
 use crate::secrets::Masker;
 
@@ -122,6 +122,11 @@ impl Core {
         {
             self.status(event.host.as_deref().unwrap_or_default(), status);
         }
+        if let Kind::HostDiagnosis(d) = &event.kind
+            && matches!(self.options.format, Format::Human | Format::Plain)
+        {
+            self.diagnosis(event.host.as_deref().unwrap_or_default(), d);
+        }
         if let Kind::CheckFinished(result) = &event.kind
             && matches!(self.options.format, Format::Human | Format::Plain)
         {
@@ -140,6 +145,19 @@ impl Core {
         };
         let stdout = &mut self.stdout;
         let text = lines.join("\n");
+        match &self.bars {
+            Some(bars) => bars.above(stdout, |o| o.line(&text)),
+            None => stdout.line(&text),
+        }
+    }
+
+    /// So is a diagnosis.
+    fn diagnosis(&mut self, host: &str, found: &Diagnosis) {
+        let style = Style {
+            color: self.options.color_stdout,
+        };
+        let text = diagnosis::render(style, host, found).join("\n");
+        let stdout = &mut self.stdout;
         match &self.bars {
             Some(bars) => bars.above(stdout, |o| o.line(&text)),
             None => stdout.line(&text),

@@ -7,6 +7,7 @@ mod bars;
 mod checks;
 mod clean;
 mod core;
+mod diagnosis;
 mod diff;
 mod module;
 mod out;

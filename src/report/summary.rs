@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::problem::one_line;
-use crate::engine::event::{DiffEntry, Event, HostResult, Kind, Outcome, StepResult};
+use crate::engine::event::{Diagnosis, DiffEntry, Event, HostResult, Kind, Outcome, StepResult};
 use crate::engine::step::{Changes, StepId};
 use crate::error::{Exit, Problem};
 
@@ -17,6 +17,7 @@ use crate::error::{Exit, Problem};
 struct Host {
     result: Option<HostResult>,
     status: Option<Value>,
+    diagnosis: Option<Diagnosis>,
     warnings: Vec<Problem>,
     steps: Vec<StepResult>,
     titles: HashMap<StepId, String>,
@@ -72,6 +73,7 @@ impl Summary {
             (Kind::Warning { problem }, None) => self.warnings.push(problem.clone()),
             (Kind::Warning { problem }, Some(h)) => self.host(h).warnings.push(problem.clone()),
             (Kind::HostStatus { status }, Some(h)) => self.host(h).status = Some(status.clone()),
+            (Kind::HostDiagnosis(d), Some(h)) => self.host(h).diagnosis = Some((**d).clone()),
             (Kind::StepStarted { step, title }, Some(h)) => {
                 self.host(h).titles.insert(*step, title.clone());
             }
@@ -240,6 +242,9 @@ impl Summary {
                 }
                 if let Some(status) = self.hosts.get(*name).and_then(|h| h.status.clone()) {
                     map.insert("status".to_owned(), status);
+                }
+                if let Some(diagnosis) = self.hosts.get(*name).and_then(|h| h.diagnosis.as_ref()) {
+                    map.insert("diagnosis".to_owned(), json!(diagnosis));
                 }
             }
             hosts.insert((*name).to_owned(), object);

@@ -191,6 +191,7 @@ impl Text {
             Kind::StepRetry { .. }
             | Kind::HostStarted { .. }
             | Kind::HostStatus { .. }
+            | Kind::HostDiagnosis(_)
             | Kind::CheckFinished(_)
             | Kind::StepProgress { .. }
             | Kind::RunFinished { .. } => Vec::new(),

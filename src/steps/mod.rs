@@ -17,6 +17,7 @@
 
 pub mod chart;
 pub mod credentials;
+pub mod disk;
 pub mod facts;
 pub mod helm;
 pub mod namespace;

@@ -7,20 +7,28 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{objects, volume};
-use crate::cluster::facts::Facts;
+use super::{disk, objects, volume};
+use crate::cluster::facts::{Facts, written};
+use crate::cluster::object::ObjectRef;
 use crate::cluster::readiness::{self, Expected, Readiness};
-use crate::cluster::{tail, volume_trouble};
+use crate::cluster::{refusals, tail, values, volume_trouble};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
 use crate::engine::step::{StepError, Verdict};
+use crate::error::{Exit, Problem};
 use crate::host::channel::quote;
 use crate::settings::Spec;
 
 const EVENTS: &str = "observer.events";
 const SYSTEM: &str = "observer.system";
 const PROVISIONER_LOG: &str = "observer.provisioner_log";
+const HELPER_LOG: &str = "observer.helper_log";
 const LOGS: &str = "observer.logs";
+const NOW: &str = "observer.logs_now";
+const WARNINGS: &str = "observer.system_events";
+
+/// So many lines of a log: PostgreSQL says why in the first ones after its start, and ends soon.
+const LINES: u8 = 40;
 
 /// Looks at one release's workload.
 pub struct Observer<'a> {
@@ -45,6 +53,7 @@ impl<'a> Observer<'a> {
             objects::stateful_set(self.spec),
             objects::pod(self.spec),
             objects::storage_class(self.spec),
+            secret(self.spec),
         ]));
         all.push(Query::lists([objects::nodes()]));
         all
@@ -57,18 +66,7 @@ impl<'a> Observer<'a> {
         {
             return Ok(Vec::new());
         }
-        let (ns, pod) = (
-            quote(&self.spec.namespace),
-            quote(&objects::pod(self.spec).name),
-        );
-        let mut all = vec![
-            Query::shell(EVENTS, format!("kc get events -n {ns} -o json")),
-            Query::shell(SYSTEM, "kc get pods -n kube-system -o json"),
-            Query::shell(
-                PROVISIONER_LOG,
-                "kc logs -n kube-system -l app=local-path-provisioner --tail=20",
-            ),
-        ];
+        let mut all = self.details();
         let restarts = |p: &Value| {
             p.pointer("/status/containerStatuses")
                 .and_then(Value::as_array)
@@ -78,10 +76,60 @@ impl<'a> Observer<'a> {
             .object(&objects::pod(self.spec))?
             .is_some_and(restarts)
         {
-            // The previous run's words tell why it crashed; the current one may not have begun.
-            all.push(Query::shell(LOGS, format!("kc logs -n {ns} {pod} -c postgresql --tail=15 --previous 2>/dev/null || kc logs -n {ns} {pod} -c postgresql --tail=15")));
+            all.push(self.last_words());
         }
         Ok(all)
+    }
+
+    /// Both looks at once, and a little more: for who asks and does not wait.
+    pub fn everything(&self) -> Vec<Query> {
+        let mut all = self.questions();
+        all.extend(self.details());
+        let (ns, pod) = self.pod();
+        all.extend([
+            self.last_words(),
+            Query::shell(
+                NOW,
+                format!("kc logs -n {ns} {pod} -c postgresql --tail={LINES}"),
+            ),
+            Query::shell(
+                WARNINGS,
+                "kc get events -n kube-system --field-selector type=Warning -o json",
+            ),
+        ]);
+        all
+    }
+
+    fn pod(&self) -> (String, String) {
+        (
+            quote(&self.spec.namespace),
+            quote(&objects::pod(self.spec).name),
+        )
+    }
+
+    fn details(&self) -> Vec<Query> {
+        let (ns, _) = self.pod();
+        vec![
+            Query::shell(EVENTS, format!("kc get events -n {ns} -o json")),
+            Query::shell(SYSTEM, "kc get pods -n kube-system -o json"),
+            Query::shell(
+                PROVISIONER_LOG,
+                "kc logs -n kube-system -l app=local-path-provisioner --tail=20",
+            ),
+            // A helper pod ends at once and says why in its own log only.
+            Query::shell(
+                HELPER_LOG,
+                "kc get pods -n kube-system -o name | grep '^pod/helper-pod-create-' | head -n 3 | while read -r p; do kc logs -n kube-system \"$p\" --tail=5 </dev/null; done; :",
+            ),
+            disk::question(self.spec),
+        ]
+    }
+
+    /// The previous run's words tell why it crashed; the current one may not have begun.
+    fn last_words(&self) -> Query {
+        let (ns, pod) = self.pod();
+        let logs = format!("kc logs -n {ns} {pod} -c postgresql --tail={LINES}");
+        Query::shell(LOGS, format!("{logs} --previous 2>/dev/null || {logs}"))
     }
 
     /// Ready, waiting, or stuck with its cause.
@@ -90,7 +138,11 @@ impl<'a> Observer<'a> {
             match readiness::judge(&self.facts(answers)?, &self.expected()) {
                 Readiness::Ready => Verdict::InSync,
                 Readiness::Waiting { reason } => Verdict::Waiting { reason },
-                Readiness::Stuck(problem) => Verdict::Stuck(problem),
+                // Whatever the cause: it did not become ready.
+                Readiness::Stuck(problem) => Verdict::Stuck(Problem {
+                    exit: Exit::NotReady,
+                    ..problem
+                }),
             },
         )
     }
@@ -121,7 +173,8 @@ impl<'a> Observer<'a> {
             .to_vec()
     }
 
-    fn expected(&self) -> Expected {
+    /// What must be there.
+    pub fn expected(&self) -> Expected {
         Expected {
             statefulset: objects::stateful_set(self.spec).name,
             namespace: self.spec.namespace.clone(),
@@ -129,7 +182,8 @@ impl<'a> Observer<'a> {
         }
     }
 
-    fn facts(&self, answers: &Answers) -> Result<Facts, AnswerError> {
+    /// What the answers say of the workload.
+    pub fn facts(&self, answers: &Answers) -> Result<Facts, AnswerError> {
         let json = |key: &str| -> Vec<Value> {
             let value: Option<Value> = answers
                 .shell
@@ -157,17 +211,28 @@ impl<'a> Observer<'a> {
         };
         let system = json(SYSTEM);
         let mut logs = BTreeMap::new();
-        if answers.shell.contains_key(LOGS) {
-            logs.insert("postgresql".to_owned(), lines(LOGS));
+        let pod = answers.object(&objects::pod(self.spec))?.cloned();
+        // A container that runs now speaks for itself, if it was asked.
+        let log = match pod.as_ref().is_some_and(runs) {
+            true if answers.shell.contains_key(NOW) => NOW,
+            _ => LOGS,
+        };
+        if answers.shell.contains_key(log) {
+            logs.insert("postgresql".to_owned(), lines(log));
         }
+        let pv = volume::bound(answers, self.spec)?.cloned();
+        let mut events = json(EVENTS);
+        events.extend(json(WARNINGS));
         Ok(Facts {
             now: answers.clocks.map(|c| c.node),
             statefulset: answers.object(&objects::stateful_set(self.spec))?.cloned(),
-            pod: answers.object(&objects::pod(self.spec))?.cloned(),
+            pod,
             pvc: volume::claim(answers, self.spec)?.cloned(),
-            pv: volume::bound(answers, self.spec)?.cloned(),
+            secret_written: answers.object(&secret(self.spec))?.and_then(written),
+            disk: disk::read(answers, pv.as_ref().and_then(refusals::directory)),
+            pv,
             storage_class: answers.object(&objects::storage_class(self.spec))?.cloned(),
-            events: json(EVENTS),
+            events,
             provisioner: system
                 .iter()
                 .find(|p| {
@@ -176,6 +241,7 @@ impl<'a> Observer<'a> {
                 })
                 .cloned(),
             provisioner_log: lines(PROVISIONER_LOG),
+            helper_log: lines(HELPER_LOG),
             helpers: system
                 .iter()
                 .filter(|p| name(p).starts_with("helper-pod-"))
@@ -188,6 +254,21 @@ impl<'a> Observer<'a> {
             logs,
         })
     }
+}
+
+/// The Secret that the pod refers to; the step that keeps it asks for it too. Only its age is read here.
+fn secret(spec: &Spec) -> ObjectRef {
+    let name = values::secret_name(&spec.release);
+    ObjectRef::new("v1", "Secret", &spec.namespace, &name)
+}
+
+/// True if the database's container runs at this moment.
+fn runs(pod: &Value) -> bool {
+    pod.pointer("/status/containerStatuses")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .any(|c| c["name"] == "postgresql" && c.pointer("/state/running").is_some())
 }
 
 #[cfg(test)]

@@ -58,6 +58,14 @@ pub fn facts_question() -> Query {
     Query::shell(FACTS, ASK)
 }
 
+/// What the unit of k3s says of itself: asked when its API does not answer.
+pub fn k3s_question() -> Query {
+    Query::shell(
+        K3S,
+        "systemctl is-active k3s | sed 's/^/unit k3s is /'; journalctl -u k3s -n 3 --no-pager -o cat 2>/dev/null; :",
+    )
+}
+
 /// The node's architecture; `None` if Helm is not published for it.
 pub fn arch(answers: &Answers) -> Result<Option<Arch>, AnswerError> {
     let facts = Facts::of(answers, FACTS)?;
@@ -442,7 +450,7 @@ impl Step for Preflight {
     fn follow_up(&self, answers: &Answers) -> Result<Vec<Query>, StepError> {
         let mut more = Vec::new();
         if answers.list(&objects::nodes()).is_err() {
-            more.push(Query::shell(K3S, "systemctl is-active k3s | sed 's/^/unit k3s is /'; journalctl -u k3s -n 3 --no-pager -o cat 2>/dev/null; :"));
+            more.push(k3s_question());
         } else if let Some(path) = volume::claim(answers, &self.spec)?
             .and_then(|_| volume::path(answers, &self.spec).ok().flatten())
         {

@@ -65,7 +65,9 @@ fn not_bound_yet() {
         [
             "observer.events",
             "observer.system",
-            "observer.provisioner_log"
+            "observer.provisioner_log",
+            "observer.helper_log",
+            "observer.disk"
         ]
     );
     assert_snapshot!(given.judged(&step()), @"waiting: the pod of StatefulSet data/postgresql does not exist yet");
@@ -91,12 +93,12 @@ fn not_bound_yet() {
 #[test]
 fn lost() {
     let given = released().object(&objects::claim(&step().spec), claim_of("Lost"));
-    assert_snapshot!(given.judged(&step()), @r#"
+    assert_snapshot!(given.judged(&step()), @r"
     stuck
-    42 volume: the volume of claim data-postgresql-0 is gone
+    42 volume.lost: the volume of claim data-postgresql-0 is gone
       caused by: the claim is bound to pvc-c1, which does not exist
       hint: bring the volume object back by hand (the directory may still hold the data); nothing is made anew
-    "#);
+    ");
 }
 
 #[test]

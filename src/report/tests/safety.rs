@@ -39,6 +39,18 @@ fn secrets_and_control_sequences_are_in_no_report() {
         )
         .say(
             DIRTY,
+            Kind::HostDiagnosis(Box::new(crate::engine::event::Diagnosis {
+                verdict: crate::engine::event::DiagnosisVerdict::Known,
+                summary: dirty(),
+                causes: vec![dirty()],
+                facts: vec![crate::engine::event::DiagnosisFact {
+                    about: dirty(),
+                    said: dirty(),
+                }],
+            })),
+        )
+        .say(
+            DIRTY,
             Kind::StepStarted {
                 step,
                 title: dirty(),

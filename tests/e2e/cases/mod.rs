@@ -8,6 +8,7 @@ mod canary;
 mod cluster;
 mod converge;
 mod cuts;
+mod diagnose;
 mod harness;
 mod helms;
 mod kills;
@@ -52,6 +53,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
     groups.push(cuts::group(choose));
     groups.push(verify::group(choose));
     groups.push(verify_faults::group(choose));
+    groups.push(diagnose::group(choose));
     groups.push(canary::group());
     groups
 }
