@@ -54,6 +54,13 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "evidence",
+        &[
+            "error", "secrets", "yaml", "settings", "host", "cluster", "engine", "report", "steps",
+            "verify",
+        ],
+    ),
+    (
         "cli",
         &[
             "error",
@@ -68,6 +75,7 @@ const MAP: &[(&str, &[&str])] = &[
             "report",
             "steps",
             "verify",
+            "evidence",
         ],
     ),
     ("main", &["cli"]),
