@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! main ─► cli ─┬─► settings ─► inventory · secrets
+//!              ├─► evidence ─► verify · steps · engine · host · cluster · settings
 //!              ├─► verify ───► steps · engine · host · cluster · settings
 //!              ├─► steps ────► engine · host · artifacts · cluster · settings
 //!              ├─► engine ───► host · cluster
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod cluster;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod host;
 pub mod inventory;
 pub mod report;

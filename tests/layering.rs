@@ -54,6 +54,12 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "evidence",
+        &[
+            "error", "secrets", "yaml", "settings", "host", "cluster", "engine", "steps", "verify",
+        ],
+    ),
+    (
         "cli",
         &[
             "error",
@@ -68,6 +74,7 @@ const MAP: &[(&str, &[&str])] = &[
             "report",
             "steps",
             "verify",
+            "evidence",
         ],
     ),
     ("main", &["cli"]),

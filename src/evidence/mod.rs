@@ -1,0 +1,6 @@
+//! The evidence of a run: what was seen, kept so that another person can judge it later.
+//!
+//! May depend on `verify`, `steps`, `engine`, `host`, `cluster`, `settings`. One reason: proof that stays on one screen
+//! is no proof.
+
+pub mod page;
