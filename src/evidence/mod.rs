@@ -5,4 +5,5 @@
 
 pub mod document;
 pub mod objects;
+pub mod page;
 pub mod redact;
