@@ -3,4 +3,7 @@
 //! May depend on `verify`, `steps`, `engine`, `host`, `cluster`, `settings`. One reason: proof that stays on one screen
 //! is no proof.
 
+pub mod criteria;
 pub mod page;
+pub mod timeline;
+pub mod topology;
