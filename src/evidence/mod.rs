@@ -1,10 +1,16 @@
 //! The evidence of a run: what was seen, kept so that another person can judge it later.
 //!
-//! May depend on `verify`, `steps`, `engine`, `report` (cleaning), `host`, `cluster`, `settings`. One reason: proof that
-//! stays on one screen is no proof.
+//! May depend on `verify`, `steps`, `engine`, `report` (control characters), `host`, `cluster`, `settings`. One reason:
+//! proof that stays on one screen is no proof.
+//!
+//! While a run goes on, [`record`] keeps its events and commands. Then [`collect`] asks the node ([`questions`]), and
+//! [`bundle`] makes files of all of it, from which [`objects`] and [`redact`] take out what others must not see;
+//! [`write`](mod@write) puts them into a folder and an archive.
 
+pub mod assemble;
 pub mod bundle;
 pub mod collect;
+pub mod criteria;
 pub mod document;
 pub mod objects;
 pub mod page;
@@ -12,4 +18,6 @@ mod questions;
 pub mod record;
 pub mod redact;
 pub mod run_facts;
+pub mod timeline;
+pub mod topology;
 pub mod write;
