@@ -117,6 +117,11 @@ pub const EVENTS: &[EventDoc] = &[
         fields: HOST_RESULT,
     },
     EventDoc {
+        kind: "evidence_written",
+        meaning: "the evidence of a host is written",
+        fields: EVIDENCE,
+    },
+    EventDoc {
         kind: "run_finished",
         meaning: "the last event",
         fields: &[
@@ -125,6 +130,16 @@ pub const EVENTS: &[EventDoc] = &[
             ("exit", "the process' exit code"),
         ],
     },
+];
+
+/// Where a host's evidence is: in `evidence_written` and in a host's `evidence`.
+pub const EVIDENCE: &[(&str, &str)] = &[
+    ("folder", "the folder"),
+    ("archive", "the archive of the same files"),
+    ("archive_sha256", "its SHA-256"),
+    ("files", "how many files"),
+    ("redactions", "how often something secret was taken out"),
+    ("missing", "how many things could not be read"),
 ];
 
 /// What came of one check: in `check_finished` and in a host's `checks`.
@@ -173,7 +188,9 @@ pub const HOST_RESULT: &[(&str, &str)] = &[
 #[cfg(test)]
 mod tests {
     use super::super::check::{self, CheckId, CheckResult, Level};
-    use super::super::event::{DiffEntry, Event, HostResult, Kind, Outcome, StepResult, VERSION};
+    use super::super::event::{
+        DiffEntry, Event, EvidenceWritten, HostResult, Kind, Outcome, StepResult, VERSION,
+    };
     use super::super::step::{Change, Changes, Disruption, StepId};
     use super::*;
     use crate::error::{Exit, Problem};
@@ -269,6 +286,7 @@ mod tests {
                 facts: Some(serde_json::json!({})),
                 ..HostResult::default()
             })),
+            Kind::EvidenceWritten(EvidenceWritten::default()),
             Kind::RunFinished {
                 changed: true,
                 failed: false,
@@ -292,7 +310,8 @@ mod tests {
             Kind::StepRetry { .. } => 10,
             Kind::StepFinished { .. } => 11,
             Kind::HostFinished(_) => 12,
-            Kind::RunFinished { .. } => 13,
+            Kind::EvidenceWritten(_) => 13,
+            Kind::RunFinished { .. } => 14,
         }
     }
 

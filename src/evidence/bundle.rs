@@ -13,7 +13,7 @@ use super::collect::Collection;
 use super::page::{Component, Missing, Problem};
 use super::record::Ran;
 use super::redact::Redactor;
-use super::run_facts::{self, By, Clocks, Outcome, Redactions, RunFacts};
+use super::run_facts::{self, By, Outcome, Redactions, RunFacts};
 use super::{document, objects};
 use crate::cluster::facts::{list, text};
 use crate::engine::event::{Event, HostResult};
@@ -270,16 +270,7 @@ fn run_facts(
         release: format!("{}/{}", told.spec.namespace, told.spec.release),
         started: Some(told.started),
         written: Some(told.written),
-        clocks: seen.clocks.map(|c| {
-            let (sent, received) = (c.sent.as_millisecond(), c.received.as_millisecond());
-            let middle = sent + (received - sent) / 2;
-            Clocks {
-                laptop: Timestamp::from_millisecond(middle).unwrap_or(c.sent),
-                node: c.node,
-                node_ahead_ms: c.node.as_millisecond() - middle,
-                within_ms: (received - sent) / 2,
-            }
-        }),
+        clocks: seen.clocks.clone(),
         by: told.by.clone(),
         result: Outcome {
             exit: result.exit,

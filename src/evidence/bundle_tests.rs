@@ -1,7 +1,6 @@
 use super::super::redact::tests::{CANARY, spellings};
 use super::*;
 use crate::cluster::samples;
-use crate::engine::answers;
 use crate::engine::check::{self, CheckId, CheckResult, Level};
 use crate::engine::event::Kind;
 use crate::engine::step::{Change, Changes, Disruption, StepId};
@@ -149,10 +148,11 @@ fn collection(word: &str) -> Collection {
             what: word.into(),
             why: word.into(),
         }],
-        clocks: Some(answers::Clocks {
-            sent: time("2026-11-23T04:33:50Z"),
-            node: time("2026-11-23T04:33:52Z"),
-            received: time("2026-11-23T04:33:51Z"),
+        clocks: Some(run_facts::Clocks {
+            laptop: time("2026-11-23T04:33:50Z"),
+            node: time("2026-11-23T04:33:51.5Z"),
+            node_ahead_ms: 1500,
+            within_ms: 500,
         }),
     }
 }

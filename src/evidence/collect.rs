@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::page::Missing;
 use super::questions::{self, Parts};
+use super::run_facts;
 use crate::engine::answers::{Answers, Clocks};
 use crate::engine::gather::{self, GatherError};
 use crate::engine::problem::{host_problem, step_problem};
@@ -35,7 +37,7 @@ pub struct Collection {
     /// What could not be read.
     pub missing: Vec<Missing>,
     /// Both clocks at the same moment, as far as that can be known.
-    pub clocks: Option<Clocks>,
+    pub clocks: Option<run_facts::Clocks>,
 }
 
 impl Collection {
@@ -70,10 +72,14 @@ fn read(answers: &Answers) -> Collection {
         Err(e) => return Collection::nothing(e.to_string()),
     };
     let mut found = Collection {
-        clocks: answers.clocks,
         parts: parts.statuses().map(|(n, s)| (n.to_owned(), s)).collect(),
         ..Collection::default()
     };
+    let last = parts.text(questions::CLOCK, &mut found.missing);
+    found.clocks = answers
+        .clocks
+        .zip(last.and_then(|text| time(&text)))
+        .map(|(first, last)| clocks(&first, last));
     for kind in questions::kinds().chain(["namespace"]) {
         if let Some(text) = parts.text(kind, &mut found.missing) {
             match objects(&text) {
@@ -120,6 +126,29 @@ fn read(answers: &Answers) -> Collection {
     // Why there are no logs of pods, where nobody could even list them.
     drop(parts.text("containers", &mut found.missing));
     found
+}
+
+/// As `date +%s.%N` prints it; BusyBox prints no fraction.
+fn time(text: &str) -> Option<Timestamp> {
+    let (seconds, nanos) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+    Timestamp::new(seconds.parse().ok()?, nanos.parse().unwrap_or(0)).ok()
+}
+
+/// The node read its clock at both ends of a long answer, so what the way took can be told from what the answer took
+/// (as in NTP, RFC 5905 section 8).
+fn clocks(first: &Clocks, last: Timestamp) -> run_facts::Clocks {
+    let ms = |t: Timestamp| t.as_millisecond();
+    let (there, back) = (
+        ms(first.node) - ms(first.sent),
+        ms(last) - ms(first.received),
+    );
+    let ahead = (there + back) / 2;
+    run_facts::Clocks {
+        laptop: first.received,
+        node: Timestamp::from_millisecond(ms(first.received) + ahead).unwrap_or(last),
+        node_ahead_ms: ahead,
+        within_ms: ((there - back) / 2).abs(),
+    }
 }
 
 /// kubectl prints one object as itself, several as a list.
@@ -191,6 +220,20 @@ mod tests {
             },
         );
         answers
+    }
+
+    #[test]
+    fn a_clock_is_compared_whatever_the_answer_took() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let first = Clocks {
+            sent: at("2026-11-23T10:00:00Z"),
+            node: at("2026-11-23T10:00:07.1Z"),
+            received: at("2026-11-23T10:00:05.2Z"),
+        };
+        let found = clocks(&first, at("2026-11-23T10:00:12.1Z"));
+        assert_eq!((found.node_ahead_ms, found.within_ms), (7000, 100));
+        assert_eq!(time("1795428000.5x\n"), time("1795428000.0"));
+        assert_eq!(time("now"), None);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Values as YAML for people.
 //!
-//! Depends on nothing of the crate. One reason: a manifest is read by people who know manifests; what is written is the
+//! Depends on `yaml` (reading). One reason: a manifest is read by people who know manifests; what is written is the
 //! part of YAML that no reader takes differently.
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::yaml::{self as reader, Node, Schema};
 
 /// The value as a YAML document in block style. Every text that is not plain for any reader is quoted as in JSON,
 /// which YAML has too; texts of several lines are literal blocks where nothing is lost by it.
@@ -19,6 +21,44 @@ pub fn yaml(value: &Value) -> String {
         }
     }
     out
+}
+
+/// The documents of a text that was written so. Anything that is not JSON's (a time without quotes, a key that is no
+/// text) becomes text.
+///
+/// # Errors
+/// With file and line, if it is no YAML.
+pub fn read(file: &str, text: &str) -> Result<Vec<Value>, String> {
+    let mut all = Vec::new();
+    // Texts of several lines are indented, so this stands between documents only.
+    for part in format!("\n{text}").split("\n---\n") {
+        if part.trim().is_empty() {
+            continue;
+        }
+        let (node, _) =
+            reader::parse_one(file, part, Schema::Ansible11).map_err(|e| format!("{file}: {e}"))?;
+        all.push(value_of(&node));
+    }
+    Ok(all)
+}
+
+fn value_of(node: &Node) -> Value {
+    match &node.value {
+        reader::Value::Null => Value::Null,
+        reader::Value::Bool(b) => json!(b),
+        reader::Value::Int(i) => {
+            let text = i.to_string();
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        }
+        reader::Value::Float(x) => json!(x),
+        reader::Value::Timestamp(s) | reader::Value::String(s) => json!(s),
+        reader::Value::Sequence(items) => items.iter().map(value_of).collect(),
+        reader::Value::Mapping(map) => map
+            .iter()
+            .map(|(k, v)| (k.key_text(), value_of(v)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+    }
 }
 
 fn entries(out: &mut String, value: &Value, indent: usize) {
@@ -134,31 +174,13 @@ fn text(s: &str) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
-    use crate::yaml::{self as reader, Node, Schema};
 
-    fn read(text: &str) -> Value {
-        let (node, _) = reader::parse_one("x.yaml", text, Schema::Ansible11).unwrap();
-        value_of(&node)
-    }
-
-    fn value_of(node: &Node) -> Value {
-        match &node.value {
-            reader::Value::Null => Value::Null,
-            reader::Value::Bool(b) => json!(b),
-            reader::Value::Int(i) => i.to_string().parse().unwrap(),
-            reader::Value::Float(x) => json!(x),
-            reader::Value::Timestamp(t) => panic!("a time: {t}"),
-            reader::Value::String(s) => json!(s),
-            reader::Value::Sequence(items) => items.iter().map(value_of).collect(),
-            reader::Value::Mapping(map) => map
-                .iter()
-                .map(|(k, v)| (k.as_str().unwrap().to_owned(), value_of(v)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-        }
+    fn read_one(text: &str) -> Value {
+        let mut all = read("x.yaml", text).unwrap();
+        assert_eq!(all.len(), 1, "{text}");
+        all.remove(0)
     }
 
     #[test]
@@ -196,7 +218,10 @@ mod tests {
             - 2
         - null
         "#);
-        assert_eq!(read(&yaml(&object)), object);
+        assert_eq!(read_one(&yaml(&object)), object);
+        let two = format!("{}---\n{}", yaml(&object), yaml(&json!({"a": "x\n---\ny"})));
+        let read = read("x.yaml", &two).unwrap();
+        assert_eq!(read, [object, json!({"a": "x\n---\ny"})]);
     }
 
     fn values() -> impl Strategy<Value = Value> {
@@ -220,7 +245,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_again(value in values()) {
             let text = yaml(&value);
-            prop_assert_eq!(read(&text), value, "{}", text);
+            prop_assert_eq!(read_one(&text), value, "{}", text);
         }
     }
 }

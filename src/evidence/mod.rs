@@ -11,6 +11,7 @@ pub mod assemble;
 pub mod bundle;
 pub mod collect;
 pub mod criteria;
+pub mod diff;
 pub mod document;
 pub mod objects;
 pub mod page;

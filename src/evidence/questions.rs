@@ -101,6 +101,8 @@ const fn kind(file: &'static str, resource: &'static str, place: Place) -> Kind 
     }
 }
 
+/// The node's clock when everything else was answered.
+pub(super) const CLOCK: &str = "clock";
 /// The part that nobody asked for: with it the answer is whole.
 const LAST: &str = "end";
 
@@ -233,6 +235,7 @@ pub(super) fn query(spec: &Spec) -> Query {
     add(format!(
         "provisioner() {{ kc logs -n kube-system -l app=local-path-provisioner {logs}; }}\napi log/local-path-provisioner {LOG_BYTES} end provisioner"
     ));
+    add(format!("part {CLOCK} 99 date +%s.%N"));
     // The last line end of an answer gets lost, so something stands behind the last frame.
     add(format!("part {LAST} 9 echo ."));
     Query::shell(KEY, script)
