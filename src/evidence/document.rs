@@ -36,7 +36,7 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Value>, String> {
             continue;
         }
         let (node, _) =
-            reader::parse_one(file, part, Schema::Ansible11).map_err(|e| format!("{file}: {e}"))?;
+            reader::parse_one(file, part, Schema::Ansible11).map_err(|e| e.to_string())?;
         all.push(value_of(&node));
     }
     Ok(all)

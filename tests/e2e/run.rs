@@ -144,6 +144,14 @@ pub struct Monopg<'a> {
 impl<'a> Monopg<'a> {
     /// `monopg VERB -i INVENTORY -e @SECRETS`, from an empty home.
     pub fn new(world: &'a World, verb: &str, inventory: &Inventory) -> Check<Monopg<'a>> {
+        let mut run = Monopg::of(world, verb, inventory)?;
+        if verb != "status" {
+            run.command.args(["--wait-timeout", "180"]);
+        }
+        Ok(run)
+    }
+
+    fn of(world: &'a World, verb: &str, inventory: &Inventory) -> Check<Monopg<'a>> {
         let (hosts, secrets) = inventory.write(&world.fresh_folder("inventory")?)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_monopg"));
         command
@@ -160,9 +168,6 @@ impl<'a> Monopg<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if verb != "status" {
-            command.args(["--wait-timeout", "180"]);
-        }
         Ok(Monopg {
             world,
             host: inventory.name.clone(),
@@ -170,6 +175,22 @@ impl<'a> Monopg<'a> {
             limit: LIMIT,
             json: false,
         })
+    }
+
+    /// A command that waits for nothing.
+    pub fn new_bare(world: &'a World, verb: &str, inventory: &Inventory) -> Check<Monopg<'a>> {
+        Monopg::of(world, verb, inventory)
+    }
+
+    /// `monopg evidence -i INVENTORY -e @SECRETS FOLDER`.
+    pub fn evidence(
+        world: &'a World,
+        inventory: &Inventory,
+        folder: &std::path::Path,
+    ) -> Check<Monopg<'a>> {
+        let mut run = Monopg::of(world, "evidence", inventory)?;
+        run.command.arg(folder);
+        Ok(run)
     }
 
     /// More arguments.
@@ -283,6 +304,14 @@ impl Events {
             }
         }
         Ok(false)
+    }
+
+    /// SIGINT, as Ctrl-C sends it.
+    pub fn interrupt(&mut self) -> Check {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", "INT", &pid]).status()?;
+        ensure!(sent.success(), "no signal was sent");
+        Ok(())
     }
 
     /// SIGKILL.

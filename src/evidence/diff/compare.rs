@@ -283,7 +283,7 @@ mod tests {
             &mut b,
             "resources/pods.yaml",
             "\"i:1\"",
-            "\"i:\u{1b}[31m2\"",
+            "\"i:\\u001B[31m2\"",
         );
         edit(
             &mut b,
@@ -292,7 +292,14 @@ mod tests {
             "\"storage_free_bytes\": 4",
         );
         b.files.remove("resources/secrets.yaml");
-        insta::assert_snapshot!(told(&a, &b), @r"");
+        insta::assert_snapshot!(told(&a, &b), @r"
+        Run exit: 42 -> 0
+        Versions chart postgresql: 17.0.2 sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa -> 17.0.3 sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        Checks storage: failed -> passed
+        Objects Pod data/postgresql-0 status.containerStatuses[postgresql].image: i:1 -> i:2
+        Storage storage_free_bytes: 5 -> 4
+        Missing resources/secrets.yaml: read -> -
+        ");
         let all = compare(&a, &b).unwrap();
         assert_eq!(all.iter().filter(|d| !d.counts()).count(), 1);
     }
@@ -300,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_none_of_ours_is_named() {
         for (file, text) in [
-            ("run.json", "[]"),
+            ("run.json", "7"),
             ("checks.json", "{"),
             ("resources/pods.yaml", "a: [\n"),
             ("node.json", "7"),

@@ -8,6 +8,7 @@ mod canary;
 mod cluster;
 mod converge;
 mod cuts;
+mod evidence;
 mod harness;
 mod helms;
 mod kills;
@@ -42,6 +43,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         locks::group(),
         links::group(),
         helms::group(),
+        evidence::group(),
     ];
     groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));
