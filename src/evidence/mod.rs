@@ -4,6 +4,7 @@
 //! is no proof.
 
 pub mod criteria;
+pub mod html;
 pub mod page;
 pub mod timeline;
 pub mod topology;
