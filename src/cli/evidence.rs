@@ -21,6 +21,7 @@ use crate::error::{Exit, Problem};
 use crate::evidence::assemble::{self, Seen};
 use crate::evidence::bundle::{self, Bundle, Told};
 use crate::evidence::collect::{self, Collection};
+use crate::evidence::html;
 use crate::evidence::record::{Ran, Recorder, Watched};
 use crate::evidence::redact::Redactor;
 use crate::evidence::run_facts::By;
@@ -195,8 +196,7 @@ impl Keeping {
             collection: &collection,
         };
         match report(&seen, &bundle, redactor, self.keep.language) {
-            Ok(Some(html)) => bundle.add("report.html", html, redactor),
-            Ok(None) => {}
+            Ok(html) => bundle.add("report.html", html, redactor),
             Err(why) => emitter.run(warning("the evidence has no report.html", why)),
         }
         bundle
@@ -208,11 +208,18 @@ fn report(
     seen: &Seen<'_>,
     bundle: &Bundle,
     redactor: &Redactor,
-    _language: Language,
-) -> Result<Option<String>, String> {
-    let _page = assemble::page(seen, bundle, redactor)
+    language: Language,
+) -> Result<String, String> {
+    let page = assemble::page(seen, bundle, redactor)
         .ok_or_else(|| "a secret looks like one of its numbers".to_owned())?;
-    Ok(None)
+    let lang = match language {
+        Language::En => html::Lang::En,
+        Language::Fr => html::Lang::Fr,
+    };
+    html::render(&page, lang).map_err(|e| match std::error::Error::source(&e) {
+        Some(source) => format!("{e}: {source}"),
+        None => e.to_string(),
+    })
 }
 
 fn warning(what: &str, why: String) -> Kind {

@@ -1,4 +1,5 @@
 use super::super::redact::tests::{CANARY, spellings};
+use super::super::{assemble, html};
 use super::*;
 use crate::cluster::samples;
 use crate::engine::check::{self, CheckId, CheckResult, Level};
@@ -166,6 +167,23 @@ pub fn bundle_of(word: &str) -> Bundle {
     bundle(&told, &result, &events, &ran, &seen, &redactor())
 }
 
+/// With its report.
+fn with_report(word: &str) -> Bundle {
+    let (told, result, events, commands, collection) = made_up(word);
+    let seen = assemble::Seen {
+        told: &told,
+        result: &result,
+        events: &events,
+        commands: &commands,
+        collection: &collection,
+    };
+    let mut bundle = bundle_of(word);
+    let page = assemble::page(&seen, &bundle, &redactor()).unwrap();
+    let html = html::render(&page, html::Lang::Fr).unwrap();
+    bundle.add("report.html", html, &redactor());
+    bundle
+}
+
 #[test]
 fn the_files() {
     let bundle = bundle_of("word");
@@ -248,7 +266,7 @@ fn found_in(bundle: &Bundle, secret: &str) -> Vec<String> {
 #[test]
 fn a_canary_everywhere_is_in_no_file_in_no_spelling() {
     for (name, spelling) in spellings(CANARY) {
-        let bundle = bundle_of(&spelling);
+        let bundle = with_report(&spelling);
         assert_eq!(found_in(&bundle, CANARY), Vec::<String>::new(), "{name}");
         assert!(
             bundle.run.redactions.total > 20,
@@ -271,7 +289,7 @@ fn a_canary_everywhere_is_in_no_file_in_no_spelling() {
     for joint in ["\n", "\\\n", "\n    "] {
         let middle = CANARY.char_indices().nth(8).unwrap().0;
         let split = format!("{}{joint}{}", &CANARY[..middle], &CANARY[middle..]);
-        let bundle = bundle_of(&split);
+        let bundle = with_report(&split);
         assert_eq!(found_in(&bundle, CANARY), Vec::<String>::new(), "{joint:?}");
     }
 }

@@ -4,8 +4,9 @@
 //! proof that stays on one screen is no proof.
 //!
 //! While a run goes on, [`record`] keeps its events and commands. Then [`collect`] asks the node ([`questions`]), and
-//! [`bundle`] makes files of all of it, from which [`objects`] and [`redact`] take out what others must not see;
-//! [`write`](mod@write) puts them into a folder and an archive.
+//! [`bundle`] makes files of all of it, from which [`objects`] and [`redact`] take out what others must not see.
+//! [`assemble`] gives the report its [`page`], which [`html`] draws; [`write`](mod@write) puts all of it into a folder and
+//! an archive.
 
 pub mod assemble;
 pub mod bundle;
@@ -13,6 +14,7 @@ pub mod collect;
 pub mod criteria;
 pub mod diff;
 pub mod document;
+pub mod html;
 pub mod objects;
 pub mod page;
 mod questions;

@@ -109,6 +109,7 @@ fn collected(world: &World) -> Check {
         "commands.jsonl",
         "node.json",
         "node.txt",
+        "report.html",
         "resources/pods.yaml",
         "resources/secrets.yaml",
         "resources/networkpolicies.yaml",
