@@ -6,6 +6,7 @@
 //! ```text
 //! main ─► cli ─┬─► settings ─► inventory · secrets
 //!              ├─► diagnose ─► steps · engine · host · cluster · settings
+//!              ├─► evidence ─► verify · steps · engine · host · cluster · settings
 //!              ├─► verify ───► steps · engine · host · cluster · settings
 //!              ├─► steps ────► engine · host · artifacts · cluster · settings
 //!              ├─► engine ───► host · cluster
@@ -20,6 +21,7 @@ pub mod cluster;
 pub mod diagnose;
 pub mod engine;
 pub mod error;
+pub mod evidence;
 pub mod host;
 pub mod inventory;
 pub mod report;

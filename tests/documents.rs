@@ -20,7 +20,12 @@ fn commands(text: &str) -> Vec<String> {
             found.push(line.to_owned());
         }
         if line == "```sh" {
-            found.extend(lines.by_ref().take_while(|l| *l != "```").map(str::to_owned));
+            found.extend(
+                lines
+                    .by_ref()
+                    .take_while(|l| *l != "```")
+                    .map(str::to_owned),
+            );
         }
     }
     found

@@ -60,6 +60,13 @@ const MAP: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "evidence",
+        &[
+            "error", "secrets", "yaml", "settings", "host", "cluster", "engine", "report", "steps",
+            "verify",
+        ],
+    ),
+    (
         "cli",
         &[
             "error",
@@ -75,6 +82,7 @@ const MAP: &[(&str, &[&str])] = &[
             "steps",
             "verify",
             "diagnose",
+            "evidence",
         ],
     ),
     ("main", &["cli"]),

@@ -7,6 +7,8 @@
 pub mod args;
 mod argument_specs;
 mod duration;
+mod evidence;
+mod evidence_diff;
 mod inventory;
 mod keys;
 mod module;
@@ -29,6 +31,7 @@ use clap::{CommandFactory as _, Parser as _};
 use tracing_subscriber::EnvFilter;
 
 use self::args::{Cli, Command, HostArgs, OutputArgs};
+use self::evidence::Keep;
 use self::stop::Stop;
 use self::wire::{RunOptions, Session, VerifyOptions};
 use crate::error::{Exit, Problem, worst};
@@ -73,14 +76,26 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Reference => print_data(&reference::markdown()),
         Command::ArgumentSpecs => print_data(&argument_specs::yaml()),
         Command::Apply(args) => {
-            let after = args.after.options();
-            reach(&cli.output, args.hosts, Work::Apply(args.run, after))
+            let (after, keep) = (args.after.options(), args.evidence.keep("apply"));
+            reach(&cli.output, args.hosts, Work::Apply(args.run, after), keep)
         }
-        Command::Plan(args) => reach(&cli.output, args.hosts, Work::Plan(args.run)),
-        Command::Status(args) => reach(&cli.output, args.hosts, Work::Status),
-        Command::Diagnose(args) => reach(&cli.output, args.hosts, Work::Diagnose),
+        Command::Plan(args) => reach(&cli.output, args.hosts, Work::Plan(args.run), None),
+        Command::Status(args) => reach(&cli.output, args.hosts, Work::Status, None),
+        Command::Diagnose(args) => reach(&cli.output, args.hosts, Work::Diagnose, None),
         Command::Verify(args) => {
-            reach(&cli.output, args.hosts, Work::Verify(args.checks.options()))
+            let work = Work::Verify(args.checks.options());
+            reach(&cli.output, args.hosts, work, args.evidence.keep("verify"))
+        }
+        Command::Evidence(args::EvidenceArgs {
+            command: Some(args::EvidenceCommand::Diff(diff)),
+            ..
+        }) => match evidence_diff::run(&cli.output, &diff) {
+            Ok(exit) => exit,
+            Err(problems) => fail(&cli.output, problems),
+        },
+        Command::Evidence(args) => {
+            let (keep, work) = (args.keep(), Work::Verify(args.options()));
+            reach(&cli.output, args.hosts, work, Some(keep))
         }
         Command::Inventory(args) => inventory::show(&cli.output, &args),
         Command::Secrets(command) => match secrets::run(&cli.output, &command) {
@@ -124,7 +139,7 @@ fn run_options(options: &mut Options, run: &args::RunArgs, plan: bool) -> RunOpt
 }
 
 /// The commands that reach hosts.
-fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
+fn reach(output: &OutputArgs, hosts: HostArgs, work: Work, keep: Option<Keep>) -> Exit {
     let mut options = Options::detect(output.output, output.color, output.verbosity());
     let run = match &work {
         Work::Apply(run, after) => Some(RunOptions {
@@ -164,6 +179,7 @@ fn reach(output: &OutputArgs, hosts: HostArgs, work: Work) -> Exit {
         person,
         reporter: reporter.clone(),
         stop: stop.clone(),
+        keep,
     };
     let result = in_runtime(&stop, &reporter, async {
         match (&run, &work) {

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::engine::event_table::{EVENTS, HOST_RESULT};
+use crate::engine::event_table::{EVENTS, EVIDENCE, HOST_RESULT};
 use crate::error::Exit;
 use crate::report::{JSON_KEYS, MODULE_KEYS};
 use crate::settings::given::ARGUMENTS;
@@ -55,6 +55,7 @@ fn commands(out: &mut String) {
         ("apply", "### Flags of `apply` and `plan`\n"),
         ("status", "### Flags of `status` and `diagnose`\n"),
         ("verify", "### Flags of `verify`\n"),
+        ("evidence", "### Flags of `evidence`\n"),
         ("inventory", "### Flags of `inventory`\n"),
     ] {
         let Some(command) = root.find_subcommand(name) else {
@@ -68,13 +69,21 @@ fn commands(out: &mut String) {
             );
             continue;
         }
-        if name == "verify" {
+        if name == "verify" || name == "evidence" {
             put!(
                 out,
                 "Those of `apply` under \"Inventory\", \"Encrypted files\" and \"Hosts and connection\", and:\n"
             );
-            let own = |a: &&clap::Arg| a.get_help_heading() == Some("Checks");
+            let own = |a: &&clap::Arg| {
+                matches!(a.get_help_heading(), Some("Checks" | "Evidence")) && !a.is_positional()
+            };
             flags(out, command.get_arguments().filter(own));
+            if name == "evidence" {
+                put!(
+                    out,
+                    "\n`monopg evidence [DIR]`: the folder is `evidence` without it. `monopg evidence diff A B` compares two; see `docs/evidence.md`."
+                );
+            }
             continue;
         }
         if name == "inventory" {
@@ -203,6 +212,15 @@ fn json(out: &mut String) {
         put!(out, "| `{key}` | {} |", cell(meaning));
     }
     put!(out, "| `status` | only of `monopg status`: its facts |");
+    let evidence: Vec<String> = EVIDENCE
+        .iter()
+        .map(|(name, meaning)| format!("`{name}`: {meaning}"))
+        .collect();
+    put!(
+        out,
+        "| `evidence` | only if it was kept: {} |",
+        cell(&evidence.join(" · "))
+    );
     put!(
         out,
         "| `diagnosis` | only of `monopg diagnose`: verdict, summary, causes, facts, as in `host_diagnosis` |"

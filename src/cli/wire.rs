@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 use ulid::Ulid;
 
 use super::args::{HostArgs, SourceArgs};
+use super::evidence::{self, Keep, Keeping};
 use super::stop::Stop;
 use crate::artifacts::cache::Cache;
 use crate::cluster::values;
@@ -17,6 +18,8 @@ use crate::engine;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
+use crate::evidence::record::Watched;
+use crate::host::Host;
 use crate::host::endpoint::Endpoint;
 use crate::host::lasting::Lasting;
 use crate::host::person::Person;
@@ -80,6 +83,8 @@ pub struct Session {
     pub reporter: Arc<Reporter>,
     /// Whether to stop.
     pub stop: Stop,
+    /// Where the evidence of the run shall be kept, if it shall.
+    pub keep: Option<Keep>,
 }
 
 /// `apply` and `plan`. Events carry all that happens on hosts; an `Err` is for what ends the run as a
@@ -98,7 +103,7 @@ pub async fn apply_to(
     options: &RunOptions,
 ) -> Result<Exit, Vec<Problem>> {
     let resolved = settings.map_err(|errors| errors.as_problems())?;
-    let run = Run::of(resolved, reporter, 1, &[], options.check);
+    let run = Run::of(resolved, reporter, 1, Vec::new(), options.check, None);
     let nobody = Person::nobody("a task of Ansible has no terminal");
     Ok(converge(&run, &nobody, stop, options).await)
 }
@@ -118,31 +123,31 @@ async fn converge(run: &Run, person: &Arc<Person>, stop: &Stop, options: &RunOpt
             let steps = steps::all(&host.spec, &cache, options.deep);
             let emitter = run.emitter.host(&host.name);
             async move {
-                let mut result = match reach(host, person, stop).await {
-                    Ok(channel) => {
-                        let (applied, _) =
-                            engine::run::converge(&channel, &steps, &engine, &emitter).await;
-                        match &options.verify {
-                            Some(wanted) if !applied.failed => {
-                                let checks = checks(run, host, wanted, stop, true).await;
-                                match checks {
-                                    Ok(checks) => {
-                                        verify::run::verify_after(
-                                            &channel, &host.spec, &checks, &emitter, applied,
-                                        )
-                                        .await
-                                    }
-                                    Err(failed) => HostResult {
-                                        changed: applied.changed,
-                                        diff: applied.diff,
-                                        steps: applied.steps,
-                                        ..failed
-                                    },
+                let work = async |channel: &dyn Host| {
+                    let (applied, _) =
+                        engine::run::converge(channel, &steps, &engine, &emitter).await;
+                    match &options.verify {
+                        Some(wanted) if !applied.failed => {
+                            match checks(run, host, wanted, stop, true).await {
+                                Ok(checks) => {
+                                    verify::run::verify_after(
+                                        channel, &host.spec, &checks, &emitter, applied,
+                                    )
+                                    .await
                                 }
+                                Err(failed) => HostResult {
+                                    changed: applied.changed,
+                                    diff: applied.diff,
+                                    steps: applied.steps,
+                                    ..failed
+                                },
                             }
-                            _ => applied,
                         }
+                        _ => applied,
                     }
+                };
+                let mut result = match reach(host, person, stop).await {
+                    Ok(channel) => run.kept(host, &channel, stop, work).await,
                     Err(result) => result,
                 };
                 result.facts = Some(facts(&host.spec));
@@ -221,10 +226,11 @@ pub async fn verify(session: &Session, options: &VerifyOptions) -> Result<Exit, 
                     Ok(checks) => checks,
                     Err(failed) => return failed,
                 };
+                let work = async |channel: &dyn Host| {
+                    verify::run::verify(channel, &host.spec, &checks, &emitter).await
+                };
                 match reach(host, &session.person, &session.stop).await {
-                    Ok(channel) => {
-                        verify::run::verify(&channel, &host.spec, &checks, &emitter).await
-                    }
+                    Ok(channel) => run.kept(host, &channel, &session.stop, work).await,
                     Err(failed) => failed,
                 }
             }
@@ -287,6 +293,10 @@ struct Run {
     emitter: Arc<Emitter>,
     /// How to ask for a diagnosis of these hosts, up to `-l`.
     diagnose: String,
+    check: bool,
+    /// Secrets beside the hosts'.
+    given: Vec<Secret>,
+    keeping: Option<Keeping>,
 }
 
 impl Run {
@@ -301,17 +311,27 @@ impl Run {
         options.private_key = args.private_key.clone();
         options.timeout = args.timeout.map(Duration::from_secs);
         let resolved = settings::resolve(&options).map_err(|errors| errors.as_problems())?;
-        let given: Vec<&Secret> = session
+        let given: Vec<Secret> = session
             .become_password
             .iter()
             .chain(&session.key_passphrase)
+            .cloned()
             .collect();
+        let keeping = match &session.keep {
+            None => None,
+            Some(keep) => {
+                keep.prepare().map_err(|p| vec![p])?;
+                let to: Arc<dyn Sink> = session.reporter.clone();
+                Some(Keeping::begin(keep.clone(), &options, to))
+            }
+        };
         let run = Self::of(
             resolved,
             &session.reporter,
             usize::from(args.forks),
-            &given,
+            given,
             check,
+            keeping,
         );
         Ok(Run {
             diagnose: diagnose_command(&args.sources),
@@ -324,24 +344,25 @@ impl Run {
         resolved: Resolved,
         reporter: &Arc<Reporter>,
         forks: usize,
-        given: &[&Secret],
+        given: Vec<Secret>,
         check: bool,
+        keeping: Option<Keeping>,
     ) -> Self {
-        let masker = Masker::new(
-            resolved
-                .hosts
-                .iter()
-                .flat_map(secrets)
-                .chain(given.iter().copied()),
-        );
+        let masker = Masker::new(resolved.hosts.iter().flat_map(secrets).chain(&given));
         reporter.learn(masker.clone());
-        let sink: Arc<dyn Sink> = reporter.clone();
+        let sink: Arc<dyn Sink> = match &keeping {
+            Some(keeping) => keeping.sink(),
+            None => reporter.clone(),
+        };
         let run = Run {
             id: Ulid::generate().to_string(),
             hosts: resolved.hosts,
             forks,
             emitter: Emitter::new(sink, masker),
             diagnose: "monopg diagnose -i INVENTORY".into(),
+            check,
+            given,
+            keeping,
         };
         run.emitter.run(Kind::RunStarted {
             run_id: run.id.clone(),
@@ -390,7 +411,37 @@ impl Run {
         }
     }
 
+    /// Works on a host, and asks it for the evidence afterwards if that is wanted, whatever the work came to.
+    async fn kept<W>(
+        &self,
+        host: &HostSettings,
+        channel: &Lasting,
+        stop: &Stop,
+        work: W,
+    ) -> HostResult
+    where
+        W: AsyncFnOnce(&dyn Host) -> HostResult,
+    {
+        let Some(keeping) = &self.keeping else {
+            return work(channel).await;
+        };
+        let watched = Watched::new(channel, keeping.began());
+        let result = work(&watched).await;
+        let interrupted = stop.requested().is_some();
+        keeping.collect(host, &watched, interrupted).await;
+        result
+    }
+
     fn end(&self, changed: bool, exit: Exit) -> Exit {
+        let exit = match &self.keeping {
+            None => exit,
+            Some(keeping) => {
+                let (hosts, given) = (&self.hosts, &self.given);
+                let write = || keeping.write(&self.id, self.check, hosts, given, &self.emitter);
+                // It takes a while; signals are heard meanwhile.
+                evidence::exit(exit, tokio::task::block_in_place(write))
+            }
+        };
         let failed = !matches!(exit, Exit::Done | Exit::ChangesFound);
         self.emitter.run(Kind::RunFinished {
             changed,
@@ -432,7 +483,8 @@ fn diagnose_command(sources: &SourceArgs) -> String {
     command
 }
 
-fn secrets(host: &HostSettings) -> impl Iterator<Item = &Secret> {
+/// Everything secret that a host's settings hold.
+pub(super) fn secrets(host: &HostSettings) -> impl Iterator<Item = &Secret> {
     let connection = &host.connection;
     host.spec
         .credentials

@@ -149,6 +149,8 @@ pub enum Kind {
     },
     /// A host is over.
     HostFinished(Box<HostResult>),
+    /// The evidence of a host is written.
+    EvidenceWritten(EvidenceWritten),
     /// The last event.
     RunFinished {
         /// True if any host was (or would be) changed.
@@ -188,6 +190,23 @@ pub struct HostResult {
     /// The release as it stands, for `ansible_facts.monopg` and `status`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<serde_json::Value>,
+}
+
+/// Where the evidence of a host is, and what was taken out of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct EvidenceWritten {
+    /// The folder.
+    pub folder: String,
+    /// The archive of the same files.
+    pub archive: String,
+    /// The archive's SHA-256.
+    pub archive_sha256: String,
+    /// How many files.
+    pub files: usize,
+    /// How often something secret was taken out.
+    pub redactions: u64,
+    /// How many things could not be read.
+    pub missing: usize,
 }
 
 /// One difference in Ansible's form.

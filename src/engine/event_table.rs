@@ -130,6 +130,11 @@ pub const EVENTS: &[EventDoc] = &[
         fields: HOST_RESULT,
     },
     EventDoc {
+        kind: "evidence_written",
+        meaning: "the evidence of a host is written",
+        fields: EVIDENCE,
+    },
+    EventDoc {
         kind: "run_finished",
         meaning: "the last event",
         fields: &[
@@ -138,6 +143,16 @@ pub const EVENTS: &[EventDoc] = &[
             ("exit", "the process' exit code"),
         ],
     },
+];
+
+/// Where a host's evidence is: in `evidence_written` and in a host's `evidence`.
+pub const EVIDENCE: &[(&str, &str)] = &[
+    ("folder", "the folder"),
+    ("archive", "the archive of the same files"),
+    ("archive_sha256", "its SHA-256"),
+    ("files", "how many files"),
+    ("redactions", "how often something secret was taken out"),
+    ("missing", "how many things could not be read"),
 ];
 
 /// What came of one check: in `check_finished` and in a host's `checks`.
@@ -187,8 +202,8 @@ pub const HOST_RESULT: &[(&str, &str)] = &[
 mod tests {
     use super::super::check::{self, CheckId, CheckResult, Level};
     use super::super::event::{
-        Diagnosis, DiagnosisFact, DiagnosisVerdict, DiffEntry, Event, HostResult, Kind, Outcome,
-        StepResult, VERSION,
+        Diagnosis, DiagnosisFact, DiagnosisVerdict, DiffEntry, Event, EvidenceWritten, HostResult,
+        Kind, Outcome, StepResult, VERSION,
     };
     use super::super::step::{Change, Changes, Disruption, StepId};
     use super::*;
@@ -294,6 +309,7 @@ mod tests {
                 facts: Some(serde_json::json!({})),
                 ..HostResult::default()
             })),
+            Kind::EvidenceWritten(EvidenceWritten::default()),
             Kind::RunFinished {
                 changed: true,
                 failed: false,
@@ -318,7 +334,8 @@ mod tests {
             Kind::StepRetry { .. } => 11,
             Kind::StepFinished { .. } => 12,
             Kind::HostFinished(_) => 13,
-            Kind::RunFinished { .. } => 14,
+            Kind::EvidenceWritten(_) => 14,
+            Kind::RunFinished { .. } => 15,
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::engine::check::CheckResult;
 use crate::engine::event::{
-    Diagnosis, DiagnosisFact, DiffEntry, Event, HostResult, Kind, StepResult,
+    Diagnosis, DiagnosisFact, DiffEntry, Event, EvidenceWritten, HostResult, Kind, StepResult,
 };
 use crate::engine::step::{Change, Changes};
 use crate::error::Problem;
@@ -301,6 +301,11 @@ impl Cleaner {
                 changes: changes.as_ref().map(|c| self.changes(c)),
             },
             Kind::HostFinished(result) => Kind::HostFinished(Box::new(self.result(result))),
+            Kind::EvidenceWritten(e) => Kind::EvidenceWritten(EvidenceWritten {
+                folder: self.line(&e.folder),
+                archive: self.line(&e.archive),
+                ..e.clone()
+            }),
             Kind::RunFinished {
                 changed,
                 failed,

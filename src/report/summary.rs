@@ -8,7 +8,9 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::problem::one_line;
-use crate::engine::event::{Diagnosis, DiffEntry, Event, HostResult, Kind, Outcome, StepResult};
+use crate::engine::event::{
+    Diagnosis, DiffEntry, Event, EvidenceWritten, HostResult, Kind, Outcome, StepResult,
+};
 use crate::engine::step::{Changes, StepId};
 use crate::error::{Exit, Problem};
 
@@ -18,6 +20,7 @@ struct Host {
     result: Option<HostResult>,
     status: Option<Value>,
     diagnosis: Option<Diagnosis>,
+    evidence: Option<EvidenceWritten>,
     warnings: Vec<Problem>,
     steps: Vec<StepResult>,
     titles: HashMap<StepId, String>,
@@ -74,6 +77,7 @@ impl Summary {
             (Kind::Warning { problem }, Some(h)) => self.host(h).warnings.push(problem.clone()),
             (Kind::HostStatus { status }, Some(h)) => self.host(h).status = Some(status.clone()),
             (Kind::HostDiagnosis(d), Some(h)) => self.host(h).diagnosis = Some((**d).clone()),
+            (Kind::EvidenceWritten(e), Some(h)) => self.host(h).evidence = Some(e.clone()),
             (Kind::StepStarted { step, title }, Some(h)) => {
                 self.host(h).titles.insert(*step, title.clone());
             }
@@ -240,11 +244,15 @@ impl Summary {
                 } else {
                     map.insert("diff".to_owned(), json!([]));
                 }
-                if let Some(status) = self.hosts.get(*name).and_then(|h| h.status.clone()) {
+                let host = self.hosts.get(*name);
+                if let Some(status) = host.and_then(|h| h.status.clone()) {
                     map.insert("status".to_owned(), status);
                 }
-                if let Some(diagnosis) = self.hosts.get(*name).and_then(|h| h.diagnosis.as_ref()) {
+                if let Some(diagnosis) = host.and_then(|h| h.diagnosis.as_ref()) {
                     map.insert("diagnosis".to_owned(), json!(diagnosis));
+                }
+                if let Some(evidence) = host.and_then(|h| h.evidence.as_ref()) {
+                    map.insert("evidence".to_owned(), json!(evidence));
                 }
             }
             hosts.insert((*name).to_owned(), object);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::diff;
 use super::problem::{self, Severity};
 use super::style::{Ink, Style};
-use crate::engine::event::{Event, HostResult, Kind, Outcome};
+use crate::engine::event::{Event, EvidenceWritten, HostResult, Kind, Outcome};
 use crate::engine::step::{Changes, StepId};
 use crate::error::Problem;
 
@@ -185,6 +185,13 @@ impl Text {
                 changes,
             } => self.finished(host, *step, *outcome, *elapsed_ms, changes.as_ref()),
             Kind::HostFinished(result) => self.host_finished(host, result),
+            Kind::EvidenceWritten(e) if at_least(Verbosity::Normal) => vec![format!(
+                "{}evidence: {} and {} ({})",
+                self.prefix(host),
+                e.folder,
+                e.archive,
+                counted(e)
+            )],
             Kind::RunFinished { exit, .. } if self.several && at_least(Verbosity::Normal) => {
                 vec![self.totals(*exit)]
             }
@@ -194,6 +201,7 @@ impl Text {
             | Kind::HostDiagnosis(_)
             | Kind::CheckFinished(_)
             | Kind::StepProgress { .. }
+            | Kind::EvidenceWritten(_)
             | Kind::RunFinished { .. } => Vec::new(),
         }
     }
@@ -363,6 +371,27 @@ impl Text {
             count(&|r| r.1),
         )
     }
+}
+
+/// How much there is, and what is not: the number of redactions is told even if it is none.
+fn counted(e: &EvidenceWritten) -> String {
+    let plural = |n: usize, one: &str, many: &str| match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {many}"),
+    };
+    let redactions = usize::try_from(e.redactions).unwrap_or(usize::MAX);
+    let mut text = format!(
+        "{}, {}",
+        plural(e.files, "file", "files"),
+        plural(redactions, "redaction", "redactions")
+    );
+    if e.missing > 0 {
+        text.push_str(&format!(
+            ", {} could not be read",
+            plural(e.missing, "thing", "things")
+        ));
+    }
+    text
 }
 
 /// How much of the work was left.

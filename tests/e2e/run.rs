@@ -144,6 +144,14 @@ pub struct Monopg<'a> {
 impl<'a> Monopg<'a> {
     /// `monopg VERB -i INVENTORY -e @SECRETS`, from an empty home.
     pub fn new(world: &'a World, verb: &str, inventory: &Inventory) -> Check<Monopg<'a>> {
+        let mut run = Monopg::of(world, verb, inventory)?;
+        if matches!(verb, "apply" | "plan") {
+            run.command.args(["--wait-timeout", "180"]);
+        }
+        Ok(run)
+    }
+
+    fn of(world: &'a World, verb: &str, inventory: &Inventory) -> Check<Monopg<'a>> {
         let (hosts, secrets) = inventory.write(&world.fresh_folder("inventory")?)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_monopg"));
         command
@@ -160,9 +168,6 @@ impl<'a> Monopg<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if matches!(verb, "apply" | "plan") {
-            command.args(["--wait-timeout", "180"]);
-        }
         Ok(Monopg {
             world,
             host: inventory.name.clone(),
@@ -170,6 +175,17 @@ impl<'a> Monopg<'a> {
             limit: LIMIT,
             json: false,
         })
+    }
+
+    /// `monopg evidence -i INVENTORY -e @SECRETS FOLDER`.
+    pub fn evidence(
+        world: &'a World,
+        inventory: &Inventory,
+        folder: &std::path::Path,
+    ) -> Check<Monopg<'a>> {
+        let mut run = Monopg::of(world, "evidence", inventory)?;
+        run.command.arg(folder);
+        Ok(run)
     }
 
     /// More arguments.

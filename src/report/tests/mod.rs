@@ -13,7 +13,7 @@ use super::core::Core;
 use super::out::Out;
 use super::out::testing::{Broken, Shared};
 use super::*;
-use crate::engine::event::{DiffEntry, HostResult, Outcome, StepResult, VERSION};
+use crate::engine::event::{DiffEntry, EvidenceWritten, HostResult, Outcome, StepResult, VERSION};
 use crate::engine::step::{Change, Changes, Disruption, StepId};
 use crate::secrets::Secret;
 

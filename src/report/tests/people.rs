@@ -33,6 +33,33 @@ fn plain_one_host() {
 }
 
 #[test]
+fn evidence_with_its_redactions_also_if_there_are_none() {
+    let told = |redactions, missing| {
+        let mut run = Run::new(options(Format::Plain));
+        run.say(
+            "pg1",
+            Kind::EvidenceWritten(EvidenceWritten {
+                folder: "d/x".into(),
+                archive: "d/x.tar.gz".into(),
+                archive_sha256: "00".into(),
+                files: 20,
+                redactions,
+                missing,
+            }),
+        );
+        run.stderr.text()
+    };
+    assert_eq!(
+        told(0, 0),
+        "[pg1] evidence: d/x and d/x.tar.gz (20 files, 0 redactions)\n"
+    );
+    assert_eq!(
+        told(1, 2),
+        "[pg1] evidence: d/x and d/x.tar.gz (20 files, 1 redaction, 2 things could not be read)\n"
+    );
+}
+
+#[test]
 fn human_two_hosts() {
     insta::assert_snapshot!(two(options(Format::Human)).stderr.text(), @r#"
     [pg1]               pod data/postgresql-0: Pending

@@ -9,6 +9,7 @@ mod cluster;
 mod converge;
 mod cuts;
 mod diagnose;
+mod evidence;
 mod harness;
 mod helms;
 mod kills;
@@ -47,6 +48,7 @@ pub fn groups(choose: Chooser<'_>) -> Vec<Group> {
         links::group(),
         helms::group(),
         runbook::group(),
+        evidence::group(),
     ];
     groups.extend(ansible::groups());
     groups.extend(kills::groups(choose));

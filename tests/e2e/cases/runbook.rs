@@ -82,11 +82,14 @@ pub fn group() -> Group {
                     })
                 })
             })
-            .chain([Case::new("what was written on the first day is there", |world| {
-                let found = Operator::new(world).sql("select word from runbook")?;
-                ensure!(found == "kept", "the row is lost: {found:?}");
-                Ok(())
-            })])
+            .chain([Case::new(
+                "what was written on the first day is there",
+                |world| {
+                    let found = Operator::new(world).sql("select word from runbook")?;
+                    ensure!(found == "kept", "the row is lost: {found:?}");
+                    Ok(())
+                },
+            )])
             .collect(),
     }
 }
@@ -185,7 +188,10 @@ impl<'a> Operator<'a> {
             .env("USER", crate::run::USER)
             .env("PATH", format!("{}:{path}", self.bin.display()))
             .env("EDITOR", "editor")
-            .env("ANSIBLE_VAULT_PASSWORD_FILE", self.key("demo-vault-password"))
+            .env(
+                "ANSIBLE_VAULT_PASSWORD_FILE",
+                self.key("demo-vault-password"),
+            )
             .env("SOPS_AGE_KEY_FILE", self.key("demo-age-key"))
             .env("LANG", "C.UTF-8")
             .current_dir(&self.folder)

@@ -1,0 +1,287 @@
+//! What a node tells for the evidence, read; nothing is taken out of it yet.
+//!
+//! May depend on `questions`, `engine`, `host`. One reason: collecting never fails. What could not be read is a part of
+//! what was seen, and a run that failed is the one whose evidence is wanted most.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::page::Missing;
+use super::questions::{self, Parts};
+use super::run_facts;
+use crate::engine::answers::{Answers, Clocks};
+use crate::engine::gather::{self, GatherError};
+use crate::engine::problem::{host_problem, step_problem};
+use crate::engine::step::StepError;
+use crate::host::Host;
+use crate::settings::Spec;
+
+/// Everything that was read of a node.
+#[derive(Debug, Clone, Default)]
+pub struct Collection {
+    /// Objects by the name of their file.
+    pub objects: BTreeMap<String, Vec<Value>>,
+    /// Logs by their name, as `postgresql-0-postgresql`.
+    pub logs: BTreeMap<String, String>,
+    /// Facts of the node by name; one that is there several times is a list.
+    pub facts: serde_json::Map<String, Value>,
+    /// What the node's own programs say of it.
+    pub node: String,
+    /// SHA-256 of monopg's files on the node, by their path.
+    pub digests: BTreeMap<String, String>,
+    /// The parts that were asked for, each with its exit status.
+    pub parts: Vec<(String, i32)>,
+    /// What could not be read.
+    pub missing: Vec<Missing>,
+    /// Both clocks at the same moment, as far as that can be known.
+    pub clocks: Option<run_facts::Clocks>,
+}
+
+impl Collection {
+    /// Nothing of the node, for this reason.
+    pub fn nothing(why: impl Into<String>) -> Self {
+        Collection {
+            missing: vec![Missing {
+                what: "the node".into(),
+                why: why.into(),
+            }],
+            ..Collection::default()
+        }
+    }
+}
+
+/// Asks a node, in one exchange; at most so long.
+pub async fn collect(host: &dyn Host, spec: &Spec, at_most: Duration) -> Collection {
+    let query = [questions::query(spec)];
+    let asked = tokio::time::timeout(at_most, gather::ask(host, &query, None)).await;
+    let why = match asked {
+        Ok(Ok(answers)) => return read(&answers),
+        Ok(Err(GatherError::Host(e))) => host_problem(&e).what,
+        Ok(Err(GatherError::Answer(e))) => step_problem(&StepError::Answer(e)).what,
+        Err(_) => format!("it did not answer within {} s", at_most.as_secs()),
+    };
+    Collection::nothing(why)
+}
+
+fn read(answers: &Answers) -> Collection {
+    let parts = match answers.output(questions::KEY) {
+        Ok(answer) => Parts::read(answer),
+        Err(e) => return Collection::nothing(e.to_string()),
+    };
+    let mut found = Collection {
+        parts: parts.statuses().map(|(n, s)| (n.to_owned(), s)).collect(),
+        ..Collection::default()
+    };
+    let last = parts.text(questions::CLOCK, &mut found.missing);
+    found.clocks = answers
+        .clocks
+        .zip(last.and_then(|text| time(&text)))
+        .map(|(first, last)| clocks(&first, last));
+    for kind in questions::kinds().chain(["namespace"]) {
+        if let Some(text) = parts.text(kind, &mut found.missing) {
+            match objects(&text) {
+                Ok(all) => drop(found.objects.insert(kind.to_owned(), all)),
+                Err(why) => found.missing.push(Missing {
+                    what: kind.to_owned(),
+                    why,
+                }),
+            }
+        }
+    }
+    if let Some(text) = parts.text("secrets", &mut found.missing) {
+        let all = text.lines().filter_map(secret).collect();
+        found.objects.insert("secrets".into(), all);
+    }
+    if let Some(text) = parts.text("facts", &mut found.missing) {
+        found.facts = facts(&text);
+    }
+    found.node = parts.text("node", &mut found.missing).unwrap_or_default();
+    if let Some(text) = parts.text("digests", &mut found.missing) {
+        found.digests = text
+            .lines()
+            .filter_map(|l| l.split_once("  "))
+            .map(|(digest, path)| (path.to_owned(), digest.to_owned()))
+            .collect();
+    }
+    for (prefix, suffix) in [("log/", ""), ("previous/", "-previous")] {
+        for name in parts.names(prefix) {
+            if let Some(text) = parts.text(name, &mut found.missing) {
+                let name = name.trim_start_matches(prefix).replace('/', "-");
+                found.logs.insert(format!("{name}{suffix}"), text);
+            }
+        }
+    }
+    if let Some(text) = parts.text("journal", &mut found.missing) {
+        found.logs.insert("k3s".into(), text);
+    }
+    if !parts.whole() {
+        found.missing.push(Missing {
+            what: "the rest".into(),
+            why: "the node's answer was cut off".into(),
+        });
+    }
+    // Why there are no logs of pods, where nobody could even list them.
+    drop(parts.text("containers", &mut found.missing));
+    found
+}
+
+/// As `date +%s.%N` prints it; BusyBox prints no fraction.
+fn time(text: &str) -> Option<Timestamp> {
+    let (seconds, nanos) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+    Timestamp::new(seconds.parse().ok()?, nanos.parse().unwrap_or(0)).ok()
+}
+
+/// The node read its clock at both ends of a long answer, so what the way took can be told from what the answer took
+/// (as in NTP, RFC 5905 section 8).
+fn clocks(first: &Clocks, last: Timestamp) -> run_facts::Clocks {
+    let ms = |t: Timestamp| t.as_millisecond();
+    let (there, back) = (
+        ms(first.node) - ms(first.sent),
+        ms(last) - ms(first.received),
+    );
+    let ahead = (there + back) / 2;
+    run_facts::Clocks {
+        laptop: first.received,
+        node: Timestamp::from_millisecond(ms(first.received) + ahead).unwrap_or(last),
+        node_ahead_ms: ahead,
+        within_ms: ((there - back) / 2).abs(),
+    }
+}
+
+/// kubectl prints one object as itself, several as a list.
+fn objects(text: &str) -> Result<Vec<Value>, String> {
+    let mut value: Value =
+        serde_json::from_str(text).map_err(|e| format!("kubectl's output is not JSON: {e}"))?;
+    let list = value["kind"].as_str().is_some_and(|k| k.ends_with("List"));
+    match value.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) if list => Ok(items),
+        _ => Ok(vec![value]),
+    }
+}
+
+/// A Secret of what is told of it: name, type, time, labels and keys, with tabs between.
+fn secret(line: &str) -> Option<Value> {
+    let mut words = line.split('\t');
+    let mut next = || words.next();
+    let (name, kind, created, labels, keys) = (next()?, next()?, next()?, next()?, next()?);
+    let labels: serde_json::Map<String, Value> = labels
+        .split(',')
+        .filter_map(|l| l.split_once('='))
+        .map(|(k, v)| (k.to_owned(), json!(v)))
+        .collect();
+    let data: serde_json::Map<String, Value> = keys
+        .split(',')
+        .filter(|k| !k.is_empty())
+        .map(|k| (k.to_owned(), json!("")))
+        .collect();
+    Some(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": kind,
+        "metadata": {"name": name, "creationTimestamp": created, "labels": labels},
+        "data": data,
+    }))
+}
+
+fn facts(text: &str) -> serde_json::Map<String, Value> {
+    let mut all = serde_json::Map::new();
+    for (name, value) in text.lines().filter_map(|l| l.split_once('=')) {
+        let value = match value.parse::<u64>() {
+            Ok(number) => json!(number),
+            Err(_) => json!(value),
+        };
+        match all.get_mut(name) {
+            None => drop(all.insert(name.to_owned(), value)),
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = json!([first.take(), value]),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Output;
+
+    fn answered(frames: &[(&str, i32, &str)]) -> Answers {
+        let stdout: String = frames
+            .iter()
+            .map(|(name, status, text)| format!("{name} {status} {}\n{text}\n", text.len()))
+            .collect();
+        let mut answers = Answers::default();
+        answers.shell.insert(
+            questions::KEY.into(),
+            Output {
+                status: 0,
+                stdout: stdout.into_bytes(),
+                stderr: "\n@P pods\nnot you\n".into(),
+            },
+        );
+        answers
+    }
+
+    #[test]
+    fn a_clock_is_compared_whatever_the_answer_took() {
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let first = Clocks {
+            sent: at("2026-11-23T10:00:00Z"),
+            node: at("2026-11-23T10:00:07.1Z"),
+            received: at("2026-11-23T10:00:05.2Z"),
+        };
+        let found = clocks(&first, at("2026-11-23T10:00:12.1Z"));
+        assert_eq!((found.node_ahead_ms, found.within_ms), (7000, 100));
+        assert_eq!(time("1795428000.5x\n"), time("1795428000.0"));
+        assert_eq!(time("now"), None);
+    }
+
+    #[test]
+    fn what_is_there_is_read_and_the_rest_is_named() {
+        let found = read(&answered(&[
+            (
+                "facts",
+                0,
+                "os=Debian\ncpus=2\nvolume_directory=/a\nvolume_directory=/b",
+            ),
+            (
+                "digests",
+                0,
+                "00ff  /var/lib/monopg/charts/postgresql 1.tgz",
+            ),
+            ("api", 0, "ok"),
+            ("pods", 1, ""),
+            ("nodes", 0, r#"{"kind":"List","items":[{"kind":"Node"}]}"#),
+            ("namespace", 0, r#"{"kind":"Namespace"}"#),
+            ("services", 0, "half of a"),
+            ("secrets", 0, "creds\tOpaque\t2026\ta=b,\tpassword,\n"),
+            ("log/p/c", 0, "l1\nl2"),
+            ("previous/p/c", 0, "l0"),
+            ("journal", 0, "j"),
+        ]));
+        assert_eq!(
+            Value::Object(found.facts.clone()),
+            json!({"os": "Debian", "cpus": 2, "volume_directory": ["/a", "/b"]})
+        );
+        assert_eq!(found.objects["nodes"], [json!({"kind": "Node"})]);
+        assert_eq!(found.objects["namespace"], [json!({"kind": "Namespace"})]);
+        assert_eq!(found.objects["secrets"][0]["data"], json!({"password": ""}));
+        assert_eq!(
+            found.digests["/var/lib/monopg/charts/postgresql 1.tgz"],
+            "00ff"
+        );
+        let logs: Vec<&str> = found.logs.keys().map(String::as_str).collect();
+        assert_eq!(logs, ["k3s", "p-c", "p-c-previous"]);
+        let why = |what: &str| {
+            let m = found.missing.iter().find(|m| m.what == what);
+            m.map(|m| m.why.as_str())
+        };
+        assert_eq!(why("pods"), Some("not you"));
+        assert_eq!(
+            why("services"),
+            Some("kubectl's output is not JSON: expected value at line 1 column 1")
+        );
+        assert_eq!(why("events"), Some("the node did not answer this part"));
+        assert_eq!(why("nodes"), None);
+    }
+}
