@@ -50,7 +50,7 @@ pub const EVENTS: &[EventDoc] = &[
     },
     EventDoc {
         kind: "check_finished",
-        meaning: "a check of `monopg verify` is over",
+        meaning: "a check of `monopg verify` or `apply --verify` is over",
         fields: CHECK_RESULT,
     },
     EventDoc {
@@ -162,7 +162,7 @@ pub const HOST_RESULT: &[(&str, &str)] = &[
     ),
     (
         "checks",
-        "list of what `check_finished` says; only of `monopg verify`",
+        "list of what `check_finished` says; only of `monopg verify` and `apply --verify`",
     ),
     ("warnings", "list of problems"),
     ("errors", "list of problems; absent if there are none"),
