@@ -316,6 +316,31 @@ async fn a_command_that_fails_is_quoted() {
 }
 
 #[tokio::test]
+async fn a_command_that_gives_up_on_the_way_is_quoted_however_far_it_came() {
+    let node = Server::start(Setup::default());
+    let mut during_the_login = 0;
+    for bytes in (100..=2800).step_by(50) {
+        let line = format!(
+            " ProxyCommand bash -c 'exec 3<>/dev/tcp/%h/%p 4<&0; cat <&4 >&3 & dd bs=1 count={bytes} status=none <&3; echo tired >&2; exit 3'\n"
+        );
+        let connection = to_node(&node, &(block("node", "root", &node) + &line));
+        let error = run(&connection, "true").await.unwrap_err();
+        assert_eq!(error.exit(), Exit::Unreachable);
+        // With the tail of what is lost in mid-login.
+        let text = format!("{error:?}");
+        if text.contains("the opening of the session") {
+            break;
+        }
+        assert!(
+            text.contains("ended (exit status: 3): tired"),
+            "{bytes}: {text}"
+        );
+        during_the_login += u32::from(text.contains("the login"));
+    }
+    assert!(during_the_login > 0, "no cut fell into the login");
+}
+
+#[tokio::test]
 async fn a_command_that_hangs_is_killed_with_all_that_it_started() {
     let node = Server::start(Setup::default());
     let dir = node.dir().display();

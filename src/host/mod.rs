@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod endpoint;
+pub mod group;
 pub mod known_hosts;
 pub mod lasting;
 pub mod local;
@@ -267,12 +268,12 @@ impl HostError {
             | HostError::Protocol { address, .. } => {
                 address.push_str(&format!(" (jump host {name})"));
             }
+            HostError::Lost { host, .. } => host.push_str(&format!(" (jump host {name})")),
             HostError::HostKey { what, .. }
             | HostError::Config { what, .. }
             | HostError::Privilege { what, .. }
             | HostError::Unsupported(what) => *what = format!("jump host {name}: {what}"),
             HostError::NoTerminal { .. }
-            | HostError::Lost { .. }
             | HostError::Locked { .. }
             | HostError::Timeout { .. }
             | HostError::Corrupt { .. }

@@ -46,23 +46,15 @@ pub async fn open_asking(
     script: &str,
     args: &[&str],
 ) -> Result<Transport, HostError> {
-    let nonce = super::channel::nonce()?;
-    let begun = begin(
-        name,
-        connection,
-        person,
-        &nonce,
-        &with_args(script, args),
-        false,
-    )
-    .await?;
-    let (escalated, login) = (begun.escalated, begun.login);
-    if escalated && connection.become_root.password.is_some() {
-        return dialogue(begun.process, false, connection, &nonce, &login).await;
+    let script = with_args(script, args);
+    let begun = begin(name, connection, person, &script, false).await?;
+    if begun.escalated && connection.become_root.password.is_some() {
+        return dialogue(begun, false, connection).await;
     }
+    let (escalated, login) = (begun.escalated, begun.login);
     Ok(marker::expect(
         begun.process,
-        &nonce,
+        &begun.nonce,
         Box::new(move |stderr, stdout, status| {
             if escalated {
                 sudo::explain(stderr, status, &login)
@@ -82,22 +74,16 @@ pub async fn open_on_terminal(
     script: &str,
     args: &[&str],
 ) -> Result<Transport, HostError> {
-    let nonce = super::channel::nonce()?;
-    let begun = begin(
-        name,
-        connection,
-        person,
-        &nonce,
-        &with_args(script, args),
-        true,
-    )
-    .await?;
-    dialogue(begun.process, true, connection, &nonce, &begun.login).await
+    let script = with_args(script, args);
+    let begun = begin(name, connection, person, &script, true).await?;
+    dialogue(begun, true, connection).await
 }
 
 /// A process on its way to become our script.
 struct Begun {
     process: Process,
+    /// What its first words will hold, and nobody else's.
+    nonce: String,
     login: String,
     escalated: bool,
 }
@@ -106,10 +92,10 @@ async fn begin(
     name: &str,
     connection: &Connection,
     person: &Arc<Person>,
-    nonce: &str,
     script: &str,
     terminal: bool,
 ) -> Result<Begun, HostError> {
+    let nonce = super::channel::nonce()?;
     let way = match connection.via {
         Via::Local => Way::Local,
         Via::Ssh => Way::Ssh(ssh::connect_asking(name, connection, person).await?),
@@ -122,9 +108,9 @@ async fn begin(
     };
     let escalated = connection.become_root.enabled && login != "root";
     let command = if escalated {
-        sudo::command(script, &connection.become_root, nonce)?
+        sudo::command(script, &connection.become_root, &nonce)?
     } else {
-        marker::mark(script, nonce)
+        marker::mark(script, &nonce)
     };
     let process = match way {
         Way::Ssh(session) if terminal => session.exec_on_terminal(&for_any_shell(&command)).await?,
@@ -132,29 +118,30 @@ async fn begin(
         Way::OpenSsh(client) if terminal => {
             let command = openssh::raw(&command);
             client
-                .exec_on_terminal(&for_any_shell(&command), nonce)
+                .exec_on_terminal(&for_any_shell(&command), &nonce)
                 .await?
         }
         Way::OpenSsh(client) => {
-            let command = openssh::heading(&command, nonce);
-            client.exec(&for_any_shell(&command), nonce).await?
+            let command = openssh::heading(&command, &nonce);
+            client.exec(&for_any_shell(&command), &nonce).await?
         }
         Way::Local => local::spawn(&command)?,
     };
     Ok(Begun {
         process,
+        nonce,
         login,
         escalated,
     })
 }
 
 async fn dialogue(
-    mut raw: Process,
+    begun: Begun,
     merged: bool,
     connection: &Connection,
-    nonce: &str,
-    login: &str,
 ) -> Result<Transport, HostError> {
+    let mut raw = begun.process;
+    let (nonce, login) = (&begun.nonce, &begun.login);
     let limit = connection.timeout + SUDO_SLACK;
     let password = connection.become_root.password.as_ref();
     let streams = (&mut *raw.stdin, &mut *raw.stdout, &mut *raw.stderr);

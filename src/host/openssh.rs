@@ -18,6 +18,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -27,6 +28,7 @@ use self::argv::{Resolved, arguments};
 use self::log::Log;
 use super::HostError;
 use super::endpoint::Endpoint;
+use super::group::Group;
 use super::local::Input;
 use super::marker::{self, NOISE};
 use super::person::{Asker, Person};
@@ -225,7 +227,7 @@ impl Client {
         let round_trips = RoundTrips::default();
         let (stage, mut reached) = watch::channel(Stage::Connecting);
         let (tell, ended) = oneshot::channel();
-        let group = child.id().filter(|_| !self.resolved.asks);
+        let group = Group::led_by(&child).filter(|_| !self.resolved.asks);
         let task = tokio::spawn({
             let (log, stage, resolved) = (Arc::clone(&log), stage, self.resolved.clone());
             let traffic = round_trips.clone();
@@ -234,7 +236,7 @@ impl Client {
                 // Only now nobody writes there any more but proxies that were left behind. At once: the number of
                 // a group without members may be another's later.
                 drop(sender);
-                end_group(group);
+                end(group);
                 let end = explain::ended(&lock(&log), &resolved, status);
                 // Nobody listening is fine: the transport was dropped.
                 let _ = tell.send(end);
@@ -295,13 +297,19 @@ fn no_pipe(error: &io::Error) -> HostError {
 /// A named pipe in a private folder: `-E` wants a name, and a file would grow as the server likes. The writer keeps
 /// the reader from seeing an end before ssh has begun.
 async fn pipe() -> io::Result<(tempfile::TempDir, pipe::Receiver, pipe::Sender)> {
-    let place = std::env::var_os("XDG_RUNTIME_DIR")
+    let named = |place: PathBuf| {
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("monopg-ssh-").tempdir_in(place)
+    };
+    // The session's own folder may be there and still not be ours to write to (after su, in a container).
+    let folder = std::env::var_os("XDG_RUNTIME_DIR")
         .map(PathBuf::from)
-        .filter(|p| p.is_absolute() && p.is_dir())
-        .unwrap_or_else(std::env::temp_dir);
-    let folder = tempfile::Builder::new()
-        .prefix("monopg-ssh-")
-        .tempdir_in(place)?;
+        .filter(|p| p.is_absolute())
+        .and_then(|place| named(place).ok());
+    let folder = match folder {
+        Some(folder) => folder,
+        None => named(std::env::temp_dir())?,
+    };
     let path = folder.path().join("log");
     let made = Command::new("mkfifo")
         .args(["-m", "600"])
@@ -358,20 +366,15 @@ async fn follow(
 }
 
 /// Asks ssh and its proxies to end. One that does so at once lets the server know.
-fn end_group(group: Option<u32>) {
-    let Some(group) = group else { return };
-    let sent = std::process::Command::new("kill")
-        .args(["-TERM", "--", &format!("-{group}")])
-        .stderr(Stdio::null())
-        .status();
-    if let Err(error) = sent {
-        tracing::debug!(%error, "proxies of ssh may be left");
+fn end(group: Option<Group>) {
+    if let Some(group) = group {
+        group.signal(Signal::TERM);
     }
 }
 
 /// Ends ssh and its proxies when the transport is dropped.
 struct Guard {
-    group: Option<u32>,
+    group: Option<Group>,
     reached: watch::Receiver<Stage>,
     task: tokio::task::AbortHandle,
 }
@@ -379,11 +382,8 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         // As long as ssh is not reaped its number is not another's.
-        if let Some(group) = self
-            .group
-            .filter(|_| *self.reached.borrow() != Stage::Ended)
-        {
-            end_group(Some(group));
+        if *self.reached.borrow() != Stage::Ended {
+            end(self.group);
         }
         // The child dies with its task, however deaf it is.
         self.task.abort();

@@ -4,7 +4,7 @@
 //! terminal, one pair of eyes, and one answer that may serve them all (the passphrase of a key).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +37,13 @@ pub struct Answered {
     pub keys: BTreeMap<PathBuf, Option<Arc<PrivateKey>>>,
     /// Names as in known_hosts, and the keys that the person has accepted for them.
     pub host_keys: Vec<(String, KeyData)>,
+}
+
+impl Answered {
+    /// Keeps a key that a passphrase has opened, for the hosts that want it next.
+    pub fn opened(&mut self, path: &Path, key: &Arc<PrivateKey>) {
+        self.keys.insert(path.to_owned(), Some(Arc::clone(key)));
+    }
 }
 
 impl std::fmt::Debug for Person {

@@ -355,12 +355,7 @@ async fn log_in(
             hints,
         }),
         Err(Denied::Because(error)) => Err(error),
-        Err(Denied::Lost(tail)) => Err(HostError::Lost {
-            host: address,
-            during: "the login".into(),
-            tail,
-        }),
-        Err(Denied::Broken(error)) => Err(broken(&address, "the login", error)),
+        Err(Denied::Broken(error)) => Err(broken(&address, auth::DURING, error)),
     }
 }
 

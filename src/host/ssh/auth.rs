@@ -25,6 +25,8 @@ use crate::host::HostError;
 use crate::host::known_hosts::algorithm_name;
 use crate::secrets::Secret;
 
+/// What is lost when the connection is, before anybody is in.
+pub const DURING: &str = "the login";
 /// What an agent may take to list its keys.
 const AGENT: Duration = Duration::from_secs(5);
 /// Agents may hold many keys, servers take six tries.
@@ -39,8 +41,6 @@ pub enum Denied {
     Because(HostError),
     /// The connection broke.
     Broken(russh::Error),
-    /// The connection broke off without a word of the server, while it was to answer: how.
-    Lost(String),
 }
 
 impl From<russh::Error> for Denied {
@@ -102,7 +102,11 @@ pub async fn login(
     login.conclude(password.is_some(), reason).await;
     // A connection that broke off refused nothing.
     if login.over && reason.broke_off() {
-        return Err(Denied::Lost(reason.get().unwrap_or_default()));
+        return Err(Denied::Because(HostError::Lost {
+            host: options.address(),
+            during: DURING.into(),
+            tail: reason.get().unwrap_or_default(),
+        }));
     }
     Err(Denied::Refused(login.tried, login.hints))
 }
@@ -187,7 +191,6 @@ impl Login<'_> {
                     "offer the right key only: ansible_ssh_private_key_file and IdentitiesOnly=yes (ansible_ssh_common_args: -o IdentitiesOnly=yes)".into(),
                 );
             } else if let Some(words) = words {
-                let words = super::super::marker::clean(words.as_bytes());
                 self.tried
                     .push(format!("the server ended the login: {words}"));
             }

@@ -218,17 +218,11 @@ impl Unlock {
             Some(None) => return Err("no passphrase was typed that opens it".into()),
             None => {}
         }
-        if let Some(given) = self.passphrase.as_ref().and_then(Secret::expose_str) {
-            match decode(path, text, given).await {
-                Ok(key) => {
-                    turn.answered
-                        .keys
-                        .insert(path.to_owned(), Some(Arc::clone(&key)));
-                    return Ok(key);
-                }
-                Err(Locked::Wrong) => {}
-                Err(Locked::Never(why)) => return Err(why),
-            }
+        if let Some(given) = self.passphrase.as_ref().and_then(Secret::expose_str)
+            && let Some(key) = decode(path, text, given).await?
+        {
+            turn.answered.opened(path, &key);
+            return Ok(key);
         }
         if let Some(nobody) = self.asker.nobody() {
             return Err(format!(
@@ -240,15 +234,9 @@ impl Unlock {
             let Some(typed) = turn.ask(&question, true).await.filter(|t| !t.is_empty()) else {
                 break;
             };
-            match decode(path, text, &typed).await {
-                Ok(key) => {
-                    turn.answered
-                        .keys
-                        .insert(path.to_owned(), Some(Arc::clone(&key)));
-                    return Ok(key);
-                }
-                Err(Locked::Wrong) => {}
-                Err(Locked::Never(why)) => return Err(why),
+            if let Some(key) = decode(path, text, &typed).await? {
+                turn.answered.opened(path, &key);
+                return Ok(key);
             }
             question = format!("Wrong. Enter passphrase for key '{}': ", path.display());
         }
@@ -257,36 +245,32 @@ impl Unlock {
     }
 }
 
-enum Locked {
-    Wrong,
-    Never(String),
-}
-
-/// Tries a passphrase; slow by intent (bcrypt), so it is done aside.
+/// Tries a passphrase; `None` = it is the wrong one, an error = none will do. Slow by intent (bcrypt), so it is done
+/// aside.
 async fn decode(
     path: &Path,
     text: &Zeroizing<String>,
     passphrase: &str,
-) -> Result<Arc<PrivateKey>, Locked> {
+) -> Result<Option<Arc<PrivateKey>>, String> {
     let (text, passphrase) = (text.clone(), Zeroizing::new(passphrase.to_owned()));
+    // The library tells a wrong passphrase by what the wrongly decrypted bytes look like.
     let key = tokio::task::spawn_blocking(move || {
         if !pem::is_encrypted(&text) {
-            // The library tells a wrong passphrase by what the wrongly decrypted bytes look like.
-            return russh::keys::decode_secret_key(&text, Some(&passphrase)).map_err(|_| Locked::Wrong);
+            return Ok(russh::keys::decode_secret_key(&text, Some(&passphrase)).ok());
         }
-        let open = pem::open(&text, passphrase.as_bytes()).map_err(|why| match why {
-            Closed::Wrong => Locked::Wrong,
-            Closed::NotThis => Locked::Never("its DEK-Info cannot be read".into()),
-            Closed::Cipher(cipher) => Locked::Never(format!(
+        match pem::open(&text, passphrase.as_bytes()) {
+            // One wrong passphrase in 256 has a padding that looks right.
+            Ok(open) => Ok(russh::keys::decode_secret_key(&open, None).ok()),
+            Err(Closed::Wrong) => Ok(None),
+            Err(Closed::NotThis) => Err("its DEK-Info cannot be read".into()),
+            Err(Closed::Cipher(cipher)) => Err(format!(
                 "it is encrypted with {cipher}, which is not supported (ssh-keygen -p writes it anew)"
             )),
-        })?;
-        // One wrong passphrase in 256 has a padding that looks right.
-        russh::keys::decode_secret_key(&open, None).map_err(|_| Locked::Wrong)
+        }
     })
     .await
-    .map_err(|e| Locked::Never(format!("it cannot be decrypted: {e}")))??;
-    usable(path, key).map_err(Locked::Never)
+    .map_err(|e| format!("it cannot be decrypted: {e}"))??;
+    key.map(|key| usable(path, key)).transpose()
 }
 
 #[cfg(test)]

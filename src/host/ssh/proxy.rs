@@ -11,13 +11,14 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
 
 use super::stream::Stream;
 use crate::host::HostError;
+use crate::host::group::Group;
 use crate::host::marker::clean;
 use crate::host::ssh_config::{Origin, Sourced};
 
@@ -79,38 +80,31 @@ pub fn start(command: &Sourced<String>) -> io::Result<(impl Stream + use<>, Runn
 
 /// Waits for its end, or for the wish to end it.
 async fn attend(mut child: Child, stopped: oneshot::Receiver<()>) -> Option<ExitStatus> {
-    let mut group = Group::of(&child);
+    let mut abandoned = Abandoned(Group::led_by(&child));
     let status = tokio::select! {
         status = child.wait() => status,
         _ = stopped => {
-            group.signal(Signal::TERM);
+            abandoned.signal(Signal::TERM);
             tokio::time::timeout(GRACE, child.wait()).await.ok()?
         }
     };
     // Its number may be another's from now on.
-    group.0 = None;
+    abandoned.0 = None;
     status.ok()
 }
 
 /// The command's process group: killed when nobody attends to it any more.
-struct Group(Option<Pid>);
+struct Abandoned(Option<Group>);
 
-impl Group {
-    fn of(child: &Child) -> Group {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        Group(id.and_then(Pid::from_raw))
-    }
-
+impl Abandoned {
     fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.0
-            && let Err(error) = kill_process_group(pid, signal)
-        {
-            tracing::debug!(%error, "ProxyCommand cannot be ended");
+        if let Some(group) = self.0 {
+            group.signal(signal);
         }
     }
 }
 
-impl Drop for Group {
+impl Drop for Abandoned {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
@@ -129,14 +123,12 @@ async fn listen(mut stderr: impl AsyncRead + Unpin, words: Words) {
 impl Running {
     /// Adds to an error of the connection what the command has to say about it.
     pub async fn explain(mut self, error: HostError) -> HostError {
-        let (address, in_time) = match &error {
-            HostError::Protocol { address, .. } => (address.clone(), String::new()),
-            HostError::ConnectTimeout { address, seconds } => (
-                address.clone(),
-                format!("there is no connection within {seconds} s; "),
-            ),
-            _ => return error,
-        };
+        if !matches!(
+            error,
+            HostError::Protocol { .. } | HostError::ConnectTimeout { .. } | HostError::Lost { .. }
+        ) {
+            return error;
+        }
         let ended = tokio::time::timeout(LAST_WORDS * 2, self.ended.wait_for(Option::is_some));
         let ended = match ended.await {
             Ok(Ok(status)) => status.map(|s| s.to_string()),
@@ -149,9 +141,22 @@ impl Running {
             (Some(status), true) => format!("ended ({status})"),
             (Some(status), false) => format!("ended ({status}): {words}"),
         };
-        HostError::Protocol {
-            address,
-            source: format!("{in_time}ProxyCommand ({}) {what}", self.origin).into(),
+        let what = format!("ProxyCommand ({}) {what}", self.origin);
+        match error {
+            HostError::Protocol { address, .. } => HostError::Protocol {
+                address,
+                source: what.into(),
+            },
+            HostError::ConnectTimeout { address, seconds } => HostError::Protocol {
+                address,
+                source: format!("there is no connection within {seconds} s; {what}").into(),
+            },
+            HostError::Lost { host, during, .. } => HostError::Lost {
+                host,
+                during,
+                tail: what,
+            },
+            other => other,
         }
     }
 
