@@ -63,7 +63,7 @@ pub const EVENTS: &[EventDoc] = &[
     },
     EventDoc {
         kind: "check_finished",
-        meaning: "a check of `monopg verify` is over",
+        meaning: "a check of `monopg verify` or `apply --verify` is over",
         fields: CHECK_RESULT,
     },
     EventDoc {
@@ -190,7 +190,7 @@ pub const HOST_RESULT: &[(&str, &str)] = &[
     ),
     (
         "checks",
-        "list of what `check_finished` says; only of `monopg verify`",
+        "list of what `check_finished` says; only of `monopg verify` and `apply --verify`",
     ),
     ("warnings", "list of problems"),
     ("errors", "list of problems; absent if there are none"),

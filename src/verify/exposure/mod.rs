@@ -1,7 +1,7 @@
 //! `network.exposure`: nothing leads to the database from outside, except over private addresses.
 //!
-//! May depend on `cluster`. One reason: a policy is about pods; whoever comes through a port of the node has the
-//! node's address, which no policy of the pod refuses.
+//! May depend on `cluster`. One reason: a policy is about pods; whoever comes through a port of the node often has the
+//! node's address by then (a forwarder, a load balancer), which no policy of the pod refuses.
 
 mod doors;
 mod outside;

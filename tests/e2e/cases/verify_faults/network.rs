@@ -158,7 +158,8 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "exposure: NodePort",
-        words: &["(NodePort)", "30432", "can be reached from this machine"],
+        // The policy stops whoever comes from outside; those in it, and the node, get in.
+        words: &["(NodePort)", "30432"],
         also: &["release"],
         flags: PROBES,
         spoil: |w| {
@@ -221,8 +222,13 @@ pub const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "exposure: hostNetwork",
-        words: &["in the node's network"],
-        also: &["release", "network.policy"],
+        words: &[
+            "in the node's network",
+            "port 5432",
+            "can be reached from this machine",
+        ],
+        also: &["release", "network.policy", "network.denied"],
+        flags: PROBES,
         spoil: |w| {
             statefulset(
                 w,
