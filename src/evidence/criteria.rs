@@ -77,6 +77,7 @@ pub fn of(page: &Page) -> Vec<Criterion> {
             let (state, gaps) = match *id {
                 "evidence" => captured(page),
                 "documents" => (State::ByReading, Vec::new()),
+                "credentials" => encrypted(page, from_checks(page, parts)),
                 _ => from_checks(page, parts),
             };
             Criterion {
@@ -101,6 +102,25 @@ fn captured(page: &Page) -> (State, Vec<&'static str>) {
     match gaps.is_empty() {
         true => (State::Met, gaps),
         false => (State::Partly, gaps),
+    }
+}
+
+/// The check compares the Secret with the inventory; that the inventory is encrypted is another matter.
+fn encrypted(
+    page: &Page,
+    (state, mut gaps): (State, Vec<&'static str>),
+) -> (State, Vec<&'static str>) {
+    match (page.run.encrypted, state) {
+        (Some(true), state) => (state, gaps),
+        (Some(false), _) => {
+            gaps.push("gap.clear_text");
+            (State::NotMet, gaps)
+        }
+        (None, state) => {
+            gaps.push("gap.encryption");
+            let whole = matches!(state, State::Met | State::MetWithWarnings);
+            (if whole { State::Partly } else { state }, gaps)
+        }
     }
 }
 
@@ -179,6 +199,7 @@ mod tests {
     fn page(level: &str, checks: &[(&str, Outcome)]) -> Page {
         let mut page = Page::default();
         page.run.level = Some(level.into());
+        page.run.encrypted = Some(true);
         page.checks = checks
             .iter()
             .map(|(id, outcome)| Check {
@@ -326,6 +347,25 @@ mod tests {
                 state(&page, id),
                 (want, gaps.to_owned()),
                 "{level} {checks:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_in_clear_is_not_met_whatever_the_check_says() {
+        use Outcome::{NotRun, Passed};
+        for (encrypted, outcome, want, gaps) in [
+            (Some(true), Passed, State::Met, ""),
+            (Some(false), Passed, State::NotMet, "gap.clear_text"),
+            (None, Passed, State::Partly, "gap.encryption"),
+            (None, NotRun, State::NotShown, "gap.not_run gap.encryption"),
+        ] {
+            let mut page = page("probe", &[("credentials", outcome)]);
+            page.run.encrypted = encrypted;
+            assert_eq!(
+                state(&page, "credentials"),
+                (want, gaps.to_owned()),
+                "{encrypted:?}"
             );
         }
     }

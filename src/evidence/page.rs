@@ -58,6 +58,9 @@ pub struct Run {
     pub level: Option<String>,
     /// True if nothing was to be changed (`--check`).
     pub check_mode: bool,
+    /// True if every secret that the run took from the inventory is encrypted there; false if one stands in clear
+    /// (which `monopg_clear_text_secrets` can allow); `None` if nobody looked.
+    pub encrypted: Option<bool>,
     /// The host's name in the inventory.
     pub host: String,
     /// The address that was connected to.

@@ -96,6 +96,8 @@ pub const TABLE: &[Word] = words! {
     "gap.level" => "The level of this run does not show all of it.", "Le niveau de cette exécution n’en établit pas la totalité.";
     "gap.not_run" => "A check that it needs was not run.", "Un contrôle nécessaire n’a pas été exécuté.";
     "gap.node_restart" => "A restart of the node was not tried (--disruptive=node).", "Le redémarrage du nœud n’a pas été essayé (--disruptive=node).";
+    "gap.encryption" => "Whether the inventory’s secrets are encrypted was not recorded.", "Le chiffrement des secrets de l’inventaire n’a pas été relevé.";
+    "gap.clear_text" => "A secret stands in clear in the inventory.", "Un secret figure en clair dans l’inventaire.";
     "gap.missing" => "Not everything could be read; see below.", "Tout n’a pas pu être lu\u{a0}; voir plus bas.";
     "gap.interrupted" => "The run was ended early.", "L’exécution a été interrompue.";
     "criterion.documents.note" => "No run can show it: docs/runbook.md and docs/adr of the project are to be read.", "Aucune exécution ne peut l’établir\u{a0}: lire docs/runbook.fr.md et docs/adr du projet.";
