@@ -231,7 +231,7 @@ mod tests {
             commands: &commands,
             collection: &collection,
         };
-        page(&seen, &bundle_of(word), &redactor()).unwrap()
+        page(&seen, &bundle_of(word), redactor()).unwrap()
     }
 
     #[test]
