@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::args::Language;
+use super::evidence_args::Language;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{EvidenceWritten, HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};

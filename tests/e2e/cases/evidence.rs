@@ -251,7 +251,7 @@ fn of_a_failure(world: &World) -> Check {
         "create service nodeport e2e-open -n {NAMESPACE} --tcp=5432:5432"
     ))?;
     world.node.kubectl(&format!(
-        "patch service e2e-open -n {NAMESPACE} -p '{{\"spec\":{{\"selector\":{{\"app.kubernetes.io/name\":\"postgresql\"}}}}}}'"
+        "patch service e2e-open -n {NAMESPACE} -p '{{\"spec\":{{\"selector\":{{\"app\":null,\"app.kubernetes.io/name\":\"postgresql\"}}}}}}'"
     ))?;
     let out = Monopg::new_bare(world, "verify", &world.inventory())?
         .args(&["--static", "--evidence", text(&below)?])
