@@ -141,7 +141,8 @@ impl Keeping {
                 spec: host.spec.clone(),
                 started: self.started,
                 written: Timestamp::now(),
-                check,
+                // Checks never change anything, and nobody asked them to say so.
+                check: check && matches!(self.keep.command, "apply" | "plan"),
                 by: by(),
                 binary: binary.clone(),
                 inventory: self.inventory.clone(),
