@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::args::Language;
+use super::evidence_args::Language;
 use crate::engine::emit::Emitter;
 use crate::engine::event::{EvidenceWritten, HostResult, Kind, Sink};
 use crate::error::{Exit, Problem};
@@ -139,9 +139,11 @@ impl Keeping {
                 host: host.name.clone(),
                 address: Some(host.connection.address.clone()),
                 spec: host.spec.clone(),
+                encrypted: host.encrypted_credentials,
                 started: self.started,
                 written: Timestamp::now(),
-                check,
+                // Checks never change anything, and nobody asked them to say so.
+                check: check && matches!(self.keep.command, "apply" | "plan"),
                 by: by(),
                 binary: binary.clone(),
                 inventory: self.inventory.clone(),

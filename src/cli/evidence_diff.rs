@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::args::{EvidenceDiffArgs, OutputArgs};
+use super::args::OutputArgs;
+use super::evidence_args::EvidenceDiffArgs;
 use crate::error::{Exit, Problem};
 use crate::evidence::diff::{Difference, Opened, ReadError, compare, open};
 use crate::evidence::run_facts::RunFacts;

@@ -8,6 +8,7 @@ pub mod args;
 mod argument_specs;
 mod duration;
 mod evidence;
+mod evidence_args;
 mod evidence_diff;
 mod inventory;
 mod keys;
@@ -32,6 +33,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::args::{Cli, Command, HostArgs, OutputArgs};
 use self::evidence::Keep;
+use self::evidence_args::{EvidenceArgs, EvidenceCommand};
 use self::stop::Stop;
 use self::wire::{RunOptions, Session, VerifyOptions};
 use crate::error::{Exit, Problem, worst};
@@ -86,8 +88,8 @@ fn dispatch(cli: Cli) -> Exit {
             let work = Work::Verify(args.checks.options());
             reach(&cli.output, args.hosts, work, args.evidence.keep("verify"))
         }
-        Command::Evidence(args::EvidenceArgs {
-            command: Some(args::EvidenceCommand::Diff(diff)),
+        Command::Evidence(EvidenceArgs {
+            command: Some(EvidenceCommand::Diff(diff)),
             ..
         }) => match evidence_diff::run(&cli.output, &diff) {
             Ok(exit) => exit,

@@ -101,6 +101,7 @@ fn run_of(seen: &Seen<'_>, bundle: &Bundle) -> Run {
         took_ms: u64::try_from(took).unwrap_or(0),
         exit: seen.result.exit,
         interrupted: run.result.interrupted,
+        encrypted: told.encrypted,
     }
 }
 
@@ -231,7 +232,7 @@ mod tests {
             commands: &commands,
             collection: &collection,
         };
-        page(&seen, &bundle_of(word), &redactor()).unwrap()
+        page(&seen, &bundle_of(word), redactor()).unwrap()
     }
 
     #[test]

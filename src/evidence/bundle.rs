@@ -36,6 +36,8 @@ pub struct Told {
     pub address: Option<String>,
     /// What shall be there.
     pub spec: Spec,
+    /// Whether its credentials are encrypted in the inventory; `None` if that is not known.
+    pub encrypted: Option<bool>,
     /// When it began.
     pub started: Timestamp,
     /// When the evidence is written.

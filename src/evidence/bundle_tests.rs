@@ -23,6 +23,7 @@ pub fn made_up(word: &str) -> (Told, HostResult, Vec<Event>, Vec<Ran>, Collectio
         host: "db1".into(),
         address: Some(word.into()),
         spec,
+        encrypted: Some(true),
         started: time("2026-11-23T04:33:42Z"),
         written: time("2026-11-23T04:34:00Z"),
         check: false,
@@ -158,13 +159,16 @@ fn collection(word: &str) -> Collection {
     }
 }
 
-pub fn redactor() -> Redactor {
-    Redactor::new([&Secret::from(CANARY)], &["app"]).unwrap()
+/// Knows the canary.
+pub fn redactor() -> &'static Redactor {
+    static ONE: std::sync::LazyLock<Redactor> =
+        std::sync::LazyLock::new(|| Redactor::new([&Secret::from(CANARY)], &["app"]).unwrap());
+    &ONE
 }
 
 pub fn bundle_of(word: &str) -> Bundle {
     let (told, result, events, ran, seen) = made_up(word);
-    bundle(&told, &result, &events, &ran, &seen, &redactor())
+    bundle(&told, &result, &events, &ran, &seen, redactor())
 }
 
 /// With its report.
@@ -178,9 +182,9 @@ fn with_report(word: &str) -> Bundle {
         collection: &collection,
     };
     let mut bundle = bundle_of(word);
-    let page = assemble::page(&seen, &bundle, &redactor()).unwrap();
+    let page = assemble::page(&seen, &bundle, redactor()).unwrap();
     let html = html::render(&page, html::Lang::Fr).unwrap();
-    bundle.add("report.html", html, &redactor());
+    bundle.add("report.html", html, redactor());
     bundle
 }
 
@@ -306,7 +310,7 @@ fn the_search_finds_what_is_not_taken_out() {
 #[test]
 fn what_is_added_later_is_masked_and_sealed_too() {
     let mut bundle = bundle_of("word");
-    bundle.add("report.html", format!("<p>{CANARY}</p>"), &redactor());
+    bundle.add("report.html", format!("<p>{CANARY}</p>"), redactor());
     assert_eq!(bundle.files["report.html"], b"<p>********</p>");
     let sums = String::from_utf8(bundle.files[SUMS].clone()).unwrap();
     assert!(sums.contains("  report.html\n"), "{sums}");

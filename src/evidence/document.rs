@@ -136,7 +136,7 @@ fn is_block(lines: &str) -> bool {
 
 /// YAML's printable characters, without its own line ends and the mark of byte order.
 fn is_printable(c: char) -> bool {
-    !(c.is_control() && c != '\t')
+    (!c.is_control() || c == '\t')
         && !matches!(
             c,
             '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'

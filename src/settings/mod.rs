@@ -90,7 +90,10 @@ pub fn resolve(options: &Options) -> Result<Resolved, SettingsErrors> {
             .inventory_dir(name)
             .map_or_else(|| options.cwd.clone(), PathBuf::from);
         let (host, wrong, remarks) = settle(name, reader, options, &base);
-        hosts.extend(host);
+        hosts.extend(host.map(|host| HostSettings {
+            encrypted_credentials: clear_text::encrypted(scope.vars()),
+            ..host
+        }));
         let clear = clear_text::refused(scope.vars(), &options.cwd, &mut versioned);
         problems.extend(clear.into_iter().map(|p| of_host(p, name)));
         problems.extend(wrong.into_iter().map(|p| of_host(p, name)));
@@ -125,6 +128,7 @@ fn settle(
             name: name.to_owned(),
             connection,
             spec,
+            encrypted_credentials: None,
         }),
         // Nothing is ever silently left out.
         None if problems.is_empty() => {

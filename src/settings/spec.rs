@@ -288,4 +288,6 @@ pub struct HostSettings {
     pub connection: Connection,
     /// What shall be there.
     pub spec: Spec,
+    /// Whether the credentials are encrypted where the inventory has them; `None` if one comes from elsewhere.
+    pub encrypted_credentials: Option<bool>,
 }

@@ -116,7 +116,9 @@ fn good_settings_become_a_specification() {
         name,
         connection,
         spec,
+        encrypted_credentials,
     } = world.host();
+    assert_eq!(encrypted_credentials, Some(false));
     assert_eq!(name, "node1");
     assert_eq!(
         spec.chart.source,

@@ -112,6 +112,8 @@ fn moves_by_itself(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use serde_json::json;
 
     use super::*;
@@ -133,17 +135,17 @@ mod tests {
         let mut later = pod.clone();
         later["metadata"]["resourceVersion"] = json!("2");
         later["status"]["conditions"][0]["lastTransitionTime"] = json!("y");
-        assert_eq!(told(&[pod.clone()], &[later.clone()]), "");
+        assert_eq!(told(from_ref(&pod), from_ref(&later)), "");
         later["spec"]["containers"] =
             json!([{"name": "b", "image": "j"}, {"name": "a", "image": "i:2"}]);
         later["status"]["conditions"][0]["status"] = json!("False");
-        insta::assert_snapshot!(told(&[pod.clone()], &[later]), @"
+        insta::assert_snapshot!(told(from_ref(&pod), &[later]), @"
         Pod n/p spec.containers[a].image: i:1 -> i:2
         Pod n/p spec.containers[b].image: - -> j
         Pod n/p spec.containers[b].name: - -> b
         Pod n/p status.conditions[Ready].status: True -> False
         ");
-        assert_eq!(told(&[pod.clone()], &[]), "Pod n/p: there -> -");
+        assert_eq!(told(from_ref(&pod), &[]), "Pod n/p: there -> -");
         assert_eq!(told(&[], &[pod]), "Pod n/p: - -> there");
     }
 

@@ -14,6 +14,8 @@ use crate::yaml::{Node, Value};
 
 /// The setting that lets them pass.
 const SWITCH: &str = "monopg_clear_text_secrets";
+/// The database's.
+const CREDENTIALS: &str = "monopg_credentials";
 /// Variables that a secret may be made of, one from the other.
 const MAX_DEPTH: usize = 20;
 
@@ -53,6 +55,32 @@ pub(in crate::settings) fn refused(
                 ))
         })
         .collect()
+}
+
+/// Whether the database's credentials are encrypted where the inventory has them: false if one that takes effect
+/// stands in clear, whether git keeps that file or not; `None` if one comes from elsewhere (`-e`, the environment), where
+/// nobody looks.
+pub(in crate::settings) fn encrypted(vars: &Vars) -> Option<bool> {
+    let var = vars.get(CREDENTIALS)?;
+    let (mut clear, mut elsewhere) = (false, false);
+    let mut trace = Trace {
+        vars,
+        seen: BTreeSet::new(),
+    };
+    leaves(
+        &var.node,
+        &mut vec![CREDENTIALS.to_owned()],
+        &mut |path, leaf| match trace.sources(path, leaf, var, 0) {
+            None => {}
+            Some(found) if found.is_empty() => elsewhere = true,
+            Some(_) => clear = true,
+        },
+    );
+    match (clear, elsewhere) {
+        (true, _) => Some(false),
+        (false, true) => None,
+        (false, false) => Some(true),
+    }
 }
 
 /// The values in clear that a host's secrets are, through templates that are nothing but a variable,

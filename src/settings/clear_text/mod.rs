@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use rules::Rule;
 
-pub(super) use effective::refused;
+pub(super) use effective::{encrypted, refused};
 pub(super) use versioned::Versioned;
 
 use super::options::Options;

@@ -209,3 +209,30 @@ fn what_a_secret_is_made_of_is_found_in_the_variable_that_holds_it() {
     );
     insta::assert_snapshot!(findings(&w), @"host_vars/node1.yml:1 db_admin declared");
 }
+
+#[test]
+fn credentials_are_encrypted_or_not_or_nobody_knows() {
+    for (credentials, want) in [
+        ("{postgres-password: \"{{ clear }}\"}", Some(false)),
+        ("{postgres-password: in-clear}", Some(false)),
+        ("{postgres-password: \"{{ lookup('env', 'HOME') }}\"}", None),
+        ("{postgres-password: \"{{ sealed }}\"}", Some(true)),
+        (
+            "{postgres-password: \"{{ sealed }}\", password: \"{{ nowhere }}\"}",
+            None,
+        ),
+        (
+            "{postgres-password: \"{{ nowhere }}\", password: in-clear}",
+            Some(false),
+        ),
+    ] {
+        let w = world(&[("monopg_credentials", credentials)]);
+        w.file(
+            "group_vars/all.yml",
+            &format!("clear: pw-1234\nsealed: {INLINE}\n"),
+        );
+        let mut inventory = Inventory::load(&w.options.request()).unwrap();
+        let vars = inventory.vars("node1").unwrap();
+        assert_eq!(effective::encrypted(&vars), want, "{credentials}");
+    }
+}

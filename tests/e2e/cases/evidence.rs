@@ -182,34 +182,40 @@ fn needles(world: &World) -> Vec<String> {
 
 fn no_canary(world: &World) -> Check {
     let (admin, user) = (&world.admin_password, &world.user_password);
-    // Wherever somebody may have left them: a log, an event, a ConfigMap, a variable, a comment on an object.
+    // Wherever somebody may have left them: in an event, a ConfigMap, a comment on an object.
     let base64 = |t: &str| base64::engine::general_purpose::STANDARD.encode(t);
     let half = user.len() / 2;
     let config = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "e2e-canary", "namespace": NAMESPACE, "labels": {"app.kubernetes.io/instance": "postgresql"},
             "annotations": {"note": format!("it is {admin}")}},
         "data": {"conf": format!("a\nx = {}\\\n  {}\n", &user[..half], &user[half..]), "blob": base64(&format!("u:{admin}@h"))}});
+    let event = serde_json::json!({"apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": "Canary",
+        "metadata": {"name": "e2e-canary", "namespace": NAMESPACE}, "source": {"component": "e2e"},
+        "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "name": "postgresql-0"},
+        "message": format!("postgres://postgres:{admin}@db/ and {}", base64(user))});
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [config, event]});
     world.node.run_with(
         "k3s kubectl --cache-dir=/run/e2e-cache apply -f -",
-        config.to_string().as_bytes(),
-    )?;
-    world.node.run_with(
-        "read -r secret; echo \"e2e says $secret\" | systemd-cat -t k3s; logger -t k3s -- \"$secret\"",
-        format!("{admin}\n").as_bytes(),
+        list.to_string().as_bytes(),
     )?;
     let below = world.fresh_folder("evidence")?;
     let out = Monopg::evidence(world, &world.inventory(), &below)?
         .args(&["--skip", "credentials,release"])
         .json();
-    world
-        .node
-        .kubectl(&format!("delete configmap e2e-canary -n {NAMESPACE}"))?;
+    world.node.kubectl(&format!(
+        "delete configmap/e2e-canary event/e2e-canary -n {NAMESPACE}"
+    ))?;
     out?.expect(0)?;
     let (folder, files) = bundle(&below)?;
     let config = String::from_utf8_lossy(&files["resources/configmaps.yaml"]).into_owned();
     ensure!(
         config.contains("e2e-canary") && config.contains("it is ********"),
         "the planted ConfigMap is not there: {config}"
+    );
+    let events = String::from_utf8_lossy(&files["resources/events.yaml"]).into_owned();
+    ensure!(
+        events.contains("reason: Canary"),
+        "the planted event is not there"
     );
     let archive = folder.with_file_name(format!(
         "{}.tar.gz",
@@ -245,7 +251,7 @@ fn of_a_failure(world: &World) -> Check {
         "create service nodeport e2e-open -n {NAMESPACE} --tcp=5432:5432"
     ))?;
     world.node.kubectl(&format!(
-        "patch service e2e-open -n {NAMESPACE} -p '{{\"spec\":{{\"selector\":{{\"app.kubernetes.io/name\":\"postgresql\"}}}}}}'"
+        "patch service e2e-open -n {NAMESPACE} -p '{{\"spec\":{{\"selector\":{{\"app\":null,\"app.kubernetes.io/name\":\"postgresql\"}}}}}}'"
     ))?;
     let out = Monopg::new_bare(world, "verify", &world.inventory())?
         .args(&["--static", "--evidence", text(&below)?])
