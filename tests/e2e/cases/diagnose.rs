@@ -143,6 +143,7 @@ pub fn group(choose: Chooser<'_>) -> Group {
         points_here,
     ));
     cases.push(Case::new("k3s is stopped", no_cluster));
+    cases.push(Case::new("the API does not answer", silent_cluster));
     cases.push(Case::new("volume.helper", helper));
     Group {
         name: "diagnose",
@@ -409,6 +410,22 @@ fn no_cluster(world: &World) -> Check {
         "k3s is stopped, and it says {:?} {}",
         causes(&out),
         out.errors()
+    );
+    fine(world)
+}
+
+/// It takes connections and hangs: each question by itself would wait.
+fn silent_cluster(world: &World) -> Check {
+    let rule = "INPUT -i lo -p tcp --dport 6443 -j DROP";
+    world.node.run(&format!("iptables -I {rule}"))?;
+    let out = diagnose(world);
+    world.node.run(&format!("iptables -D {rule}"))?;
+    let out = out?;
+    out.expect(33)?;
+    ensure!(
+        causes(&out) == ["preflight.api"],
+        "the API hangs, and it says {:?}",
+        causes(&out)
     );
     fine(world)
 }
