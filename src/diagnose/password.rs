@@ -62,7 +62,7 @@ pub(super) fn questions(spec: &Spec) -> Vec<Query> {
         unless_away(
             REFUSALS,
             &format!(
-                "log=$(kc logs -n {ns} {pod} -c postgresql --tail=2000 2>/dev/null)\nr=$?; [ $r != 124 ] || exit 124\nprintf '%s\\n' \"$log\" | grep -F 'password authentication failed for user' | tail -n 3; :"
+                "log=$(kc logs -n {ns} {pod} -c postgresql --tail=2000 --limit-bytes=1000000 2>/dev/null)\nr=$?; [ $r != 124 ] || exit 124\nprintf '%s\\n' \"$log\" | grep -F 'password authentication failed for user' | tail -n 3 | cut -c 1-500; :"
             ),
         ),
     ]

@@ -29,7 +29,9 @@ const NOW: &str = "observer.logs_now";
 const WARNINGS: &str = "observer.system_events";
 
 /// So many lines of a log: PostgreSQL says why in the first ones after its start, and ends soon.
-const LINES: u8 = 40;
+const LIMITS: &str = "--tail=40 --limit-bytes=65536";
+/// And of each of them so many characters.
+const WIDTH: usize = 500;
 
 /// Looks at one release's workload.
 pub struct Observer<'a> {
@@ -91,7 +93,7 @@ impl<'a> Observer<'a> {
             self.last_words(),
             unless_away(
                 NOW,
-                &format!("kc logs -n {ns} {pod} -c postgresql --tail={LINES}"),
+                &format!("kc logs -n {ns} {pod} -c postgresql {LIMITS}"),
             ),
             unless_away(
                 WARNINGS,
@@ -129,7 +131,7 @@ impl<'a> Observer<'a> {
     /// The previous run's words tell why it crashed; the current one may not have begun.
     fn last_words(&self) -> Query {
         let (ns, pod) = self.pod();
-        let logs = format!("kc logs -n {ns} {pod} -c postgresql --tail={LINES}");
+        let logs = format!("kc logs -n {ns} {pod} -c postgresql {LIMITS}");
         let script =
             format!("{logs} --previous 2>/dev/null || {{ [ $? != 124 ] || exit 124; {logs}; }}");
         unless_away(LOGS, &script)
@@ -203,7 +205,7 @@ impl<'a> Observer<'a> {
                 .shell
                 .get(key)
                 .filter(|o| o.ok())
-                .map(|o| o.text().lines().map(str::to_owned).collect())
+                .map(|o| o.text().lines().map(shortened).collect())
                 .unwrap_or_default()
         };
         let name = |p: &Value| {
@@ -263,6 +265,15 @@ impl<'a> Observer<'a> {
 fn secret(spec: &Spec) -> ObjectRef {
     let name = values::secret_name(&spec.release);
     ObjectRef::new("v1", "Secret", &spec.namespace, &name)
+}
+
+/// A line of somebody's log, or its beginning.
+fn shortened(line: &str) -> String {
+    let mut text: String = line.chars().take(WIDTH).collect();
+    if text.len() < line.len() {
+        text.push('…');
+    }
+    text
 }
 
 /// True if the database's container runs at this moment.

@@ -160,7 +160,7 @@ impl<'a> Monopg<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if verb != "status" {
+        if matches!(verb, "apply" | "plan") {
             command.args(["--wait-timeout", "180"]);
         }
         Ok(Monopg {
