@@ -343,6 +343,7 @@ fn volume_helper() {
       caused by: on the node, /srv/k3s-storage has mode 0700, owner 0:0
       caused by: on the node, root may not write there
       hint: monopg_storage_path lies on a read-only file system: mount it read-write (`findmnt -T /srv/k3s-storage`)
+      hint: once that is mended: `k3s kubectl -n kube-system delete pod helper-pod-create-pvc-4c3be616-1d0b-465a-a1a0-9f76ef8d7a8b` lets the provisioner try again at once, else it does so after two minutes
       hint: the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`
     ");
 }

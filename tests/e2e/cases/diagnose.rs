@@ -63,7 +63,7 @@ const DAMAGES: &[Damage] = &[
     Damage {
         id: "database.space",
         exit: 32,
-        make: "V=${D%/data}; mv $D /srv/data.kept; mount -t tmpfs -o size=64m none $V; chmod 777 $V; cp -a /srv/data.kept $D; dd if=/dev/zero of=$V/fill bs=1M 2>/dev/null; :",
+        make: "V=${D%/data}; mv $D /srv/data.kept; mount -t tmpfs -o size=64m none $V; chmod 777 $V; cp -a /srv/data.kept $D; dd if=/dev/zero of=$V/fill bs=1M 2>/dev/null || :",
         mend: "umount ${D%/data}; mv /srv/data.kept $D",
         words: &["No space left on device", "df -h"],
     },
@@ -456,6 +456,10 @@ fn helper(world: &World) -> Check {
     );
     world.node.run(&format!("mount -o remount,rw {STORAGE}"))?;
     result?;
+    // As the hint says.
+    world.node.run(&format!(
+        "for p in $({KUBECTL} get pods -n kube-system -o name | grep helper-pod-create-); do {KUBECTL} delete -n kube-system $p; done"
+    ))?;
     world.apply(&world.inventory())?.expect(0)?;
     let ended: Check = fine(world);
     ended.map_err(|Fail(why)| Fail(format!("with the path writable again: {why}")))
