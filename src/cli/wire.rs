@@ -519,6 +519,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_way_to_a_diagnosis_repeats_no_secret() {
+        use clap::Parser as _;
+        for (given, command) in [
+            ("", "monopg diagnose"),
+            (
+                "-i hosts.yml -i more",
+                "monopg diagnose -i hosts.yml -i more",
+            ),
+            (
+                "-i hosts.yml -e @s.yml -e password=x",
+                "monopg diagnose -i hosts.yml -e @s.yml -e …",
+            ),
+            ("-i my#hosts", "monopg diagnose -i 'my#hosts'"),
+        ] {
+            let argv = ["monopg", "diagnose"]
+                .into_iter()
+                .chain(given.split_whitespace());
+            let cli = super::super::args::Cli::try_parse_from(argv).unwrap();
+            let super::super::args::Command::Diagnose(args) = cli.command else {
+                panic!("{given}")
+            };
+            assert_eq!(diagnose_command(&args.hosts.sources), command, "{given}");
+        }
+    }
+
+    #[test]
     fn only_a_check_asked_in_detail_tells_of_changes() {
         let exit = |check, detailed_exitcode, changed, code| {
             RunOptions {

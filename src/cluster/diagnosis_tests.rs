@@ -58,6 +58,9 @@ fn facts(text: &str) -> Facts {
     }
 }
 
+#[path = "diagnosis_rules_tests.rs"]
+mod rules;
+
 /// The verdict and the chain.
 fn said(facts: &Facts) -> String {
     let causes: Vec<Problem> = cause(facts, &expected(), Some("deployed"))
@@ -343,107 +346,7 @@ fn volume_helper() {
       caused by: on the node, /srv/k3s-storage has mode 0700, owner 0:0
       caused by: on the node, root may not write there
       hint: monopg_storage_path lies on a read-only file system: mount it read-write (`findmnt -T /srv/k3s-storage`)
+      hint: once that is mended: `k3s kubectl -n kube-system delete pod helper-pod-create-pvc-4c3be616-1d0b-465a-a1a0-9f76ef8d7a8b` lets the provisioner try again at once, else it does so after two minutes
       hint: the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`
     ");
-}
-
-/// Nothing has failed: at first that is no cause; after three minutes only what was seen is told.
-#[test]
-fn what_is_not_known_is_not_guessed() {
-    let mut look = fixture!("healthy");
-    let pod = look.pod.as_mut().unwrap();
-    for c in pod["status"]["conditions"].as_array_mut().unwrap() {
-        if c["type"] == "Ready" {
-            c["status"] = json!("False");
-            c["lastTransitionTime"] = json!(look.now.unwrap().to_string());
-        }
-    }
-    pod["status"]["containerStatuses"][0]["ready"] = json!(false);
-    insta::assert_snapshot!(said(&look), @r"
-    waiting: the database is not ready yet, and nothing has failed
-    42 waiting: the database is not ready yet, and nothing has failed
-      caused by: pod data/postgresql-0 runs, not ready yet: postgresql
-      hint: look again in a minute; `monopg apply` waits for it
-    ");
-    insta::assert_snapshot!(said(&after(look, 200)), @r"
-    unknown: the database is not ready, and why is not known
-    42 unknown: the database is not ready, and why is not known
-      caused by: pod data/postgresql-0 runs, not ready yet: postgresql
-      caused by: since 200 s
-      caused by: the pod runs, not ready yet: postgresql
-      hint: the facts below are all that was found; more: k3s kubectl -n data describe pod postgresql-0; k3s kubectl -n data get events --sort-by=.lastTimestamp
-    ");
-}
-
-#[test]
-fn before_and_beside_the_pod() {
-    let mut look = fixture!("healthy");
-    look.statefulset.as_mut().unwrap()["spec"]["replicas"] = json!(0);
-    insta::assert_snapshot!(said(&look), @r"
-    known: StatefulSet data/postgresql is scaled to 0
-    42 release.scaled: StatefulSet data/postgresql is scaled to 0
-      caused by: somebody stopped the database; its volume stays
-      hint: `monopg apply` starts it again; or: k3s kubectl -n data scale statefulset postgresql --replicas=1
-    ");
-    let mut look = fixture!("crash");
-    // The next revision is there, and the broken pod of the last one stays.
-    look.statefulset.as_mut().unwrap()["status"]["updateRevision"] = json!("postgresql-next");
-    insta::assert_snapshot!(said(&look), @r"
-    known: pod data/postgresql-0 is of an earlier revision and is not replaced by itself
-    42 pod.outdated: pod data/postgresql-0 is of an earlier revision and is not replaced by itself
-      caused by: a StatefulSet does not replace a pod of an earlier revision that does not become ready
-      caused by: the pod has container postgresql in CrashLoopBackOff
-      hint: `monopg apply` replaces it; its volume stays
-    ");
-    let mut look = fixture!("crash");
-    look.pod.as_mut().unwrap()["metadata"]["deletionTimestamp"] = json!("2026-11-23T05:00:00Z");
-    assert!(said(&look).starts_with("waiting: ") || said(&look).starts_with("unknown: "));
-}
-
-/// Who asks is told after the first failure, who waits after several.
-#[test]
-fn asking_is_less_patient_than_waiting() {
-    let mut look = fixture!("version");
-    look.pod.as_mut().unwrap()["status"]["containerStatuses"][0]["restartCount"] = json!(1);
-    assert!(matches!(
-        judge(&look, &expected()),
-        Readiness::Waiting { .. }
-    ));
-    assert!(said(&look).starts_with("known: "), "{}", said(&look));
-    let mut look = fixture!("image_moved");
-    look.events.clear();
-    assert!(matches!(
-        judge(&look, &expected()),
-        Readiness::Waiting { .. }
-    ));
-    assert!(said(&look).contains("image.moved"));
-    // One that ended and runs again may have mended itself.
-    let status = json!({"running": {"startedAt": look.now.unwrap().to_string()}});
-    let mut look = fixture!("version");
-    look.pod.as_mut().unwrap()["status"]["containerStatuses"][0]["state"] = status;
-    assert!(!said(&look).contains("database.version"));
-}
-
-#[test]
-fn which_code_counts() {
-    let of = |ids: &[(&str, Exit)]| {
-        let all: Vec<Problem> = ids
-            .iter()
-            .map(|(id, exit)| Problem::new(*id, *exit, "x"))
-            .collect();
-        exit(&all).code()
-    };
-    assert_eq!(of(&[]), 0);
-    assert_eq!(of(&[("a", Exit::NotReady), ("b", Exit::Refused)]), 31);
-    assert_eq!(
-        of(&[
-            ("a", Exit::Refused),
-            ("b", Exit::Storage),
-            ("c", Exit::NotReady)
-        ]),
-        32
-    );
-    assert_eq!(of(&[("a", Exit::Storage), ("b", Exit::Cluster)]), 33);
-    assert_eq!(of(&[("a", Exit::NotReady)]), 42);
-    assert_eq!(of(&[("a", Exit::Remote)]), 40);
 }

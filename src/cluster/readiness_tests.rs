@@ -431,6 +431,7 @@ fn a_provisioner_that_cannot() {
     caused by: mkdir: can't create directory '/srv/k3s-storage/pvc-1': Read-only file system
     caused by: provisioner: level=error msg="create process timeout"
     hint: monopg_storage_path lies on a read-only file system: mount it read-write (`findmnt -T PATH`)
+    hint: once that is mended: `k3s kubectl -n kube-system delete pod helper-pod-create-pvc-1` lets the provisioner try again at once, else it does so after two minutes
     hint: the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`
     "#);
     let provisioner = |born: &str| {

@@ -85,13 +85,14 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         .iter()
         .filter(|h| !text(h, "/metadata/name").starts_with("helper-pod-delete"))
         .filter(|h| !is_stale(facts, h))
-        .find_map(|h| helper_trouble(facts, h));
+        .find_map(|h| Some((text(h, "/metadata/name"), helper_trouble(facts, h)?)));
+    let failed_helper = helper.as_ref().map(|(name, _)| *name);
     let provisioner = facts.provisioner.as_ref().and_then(|p| {
         let who = format!("the provisioner's pod {}", text(p, "/metadata/name"));
         pod_trouble(facts, p, &who)
     });
     let mut p = match (helper, provisioner, failed) {
-        (Some(h), _, _) => {
+        (Some((_, h)), _, _) => {
             let mut p = problem("volume.helper", what);
             if let Some(e) = failed {
                 p = p.because(one_line(e.message));
@@ -152,6 +153,11 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         if all.contains(part) {
             p = p.hint(hint.replace("PATH", path));
         }
+    }
+    if let Some(name) = failed_helper {
+        p = p.hint(format!(
+            "once that is mended: `k3s kubectl -n kube-system delete pod {name}` lets the provisioner try again at once, else it does so after two minutes"
+        ));
     }
     Some(p.hint("the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`"))
 }

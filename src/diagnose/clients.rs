@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::cluster::values::POSTGRESQL_PORT;
 use crate::cluster::{admission, client_trouble};
 use crate::engine::answers::Answers;
+use crate::engine::gather::unless_away;
 use crate::engine::query::Query;
 use crate::engine::step::StepError;
 use crate::error::Problem;
@@ -37,10 +38,10 @@ pub(super) fn questions(spec: &Spec) -> Vec<Query> {
     if !namespaces.is_empty() {
         let names: Vec<String> = namespaces.into_iter().take(NAMESPACES).map(quote).collect();
         let line = r#"{range .items[*]}{.metadata.namespace}{"\t"}{.metadata.name}{"\t"}{.status.phase}{"\t"}{.metadata.labels}{"\n"}{end}"#;
-        all.push(Query::shell(
+        all.push(unless_away(
             PODS,
-            format!(
-                "for n in {}; do kc get pods -n \"$n\" -o jsonpath={}; done | head -c 400000",
+            &format!(
+                "for n in {}; do kc get pods -n \"$n\" -o jsonpath={} || break; done | head -c 400000",
                 names.join(" "),
                 quote(line)
             ),

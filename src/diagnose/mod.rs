@@ -16,7 +16,7 @@ use crate::cluster::{admission, values};
 use crate::engine::answers::Answers;
 use crate::engine::emit::HostEmitter;
 use crate::engine::event::{HostResult, Kind};
-use crate::engine::gather::{self, GatherError};
+use crate::engine::gather::{self, GatherError, unless_away};
 use crate::engine::query::Query;
 use crate::engine::run::{failed, host_problem, step_problem};
 use crate::engine::step::{Judgement, Step, StepError, Verdict};
@@ -24,11 +24,13 @@ use crate::error::{Exit, Problem};
 use crate::host::Host;
 use crate::host::channel::quote;
 use crate::settings::Spec;
+use crate::steps::disk;
 use crate::steps::observer::Observer;
 use crate::steps::preflight::{self, Preflight};
 use crate::steps::storage::StorageDirectory;
 
 const HISTORY: &str = "diagnose.history";
+const API: &str = "diagnose.api";
 
 /// What was found: the causes, the one that counts first; warnings; and the whole for people.
 struct Found {
@@ -87,11 +89,14 @@ fn questions(spec: &Spec) -> Vec<Query> {
         .into_iter()
         .flat_map(|s| s.questions())
         .collect();
-    all.extend(Observer::new(spec).everything());
     all.push(preflight::k3s_question());
-    all.push(Query::shell(
+    all.push(disk::question(spec));
+    // From here on each asks kubectl, and none does if the API is away.
+    all.push(gather::is_away(API));
+    all.extend(Observer::new(spec).everything());
+    all.push(unless_away(
         HISTORY,
-        format!(
+        &format!(
             "kc get secrets -n {ns} -l owner=helm,name={release} --no-headers -L version,status"
         ),
     ));

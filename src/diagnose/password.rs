@@ -10,6 +10,7 @@ use crate::cluster::causes::problem;
 use crate::cluster::diagnosis::Fact;
 use crate::cluster::facts::{text, written};
 use crate::engine::answers::{AnswerError, Answers};
+use crate::engine::gather::unless_away;
 use crate::engine::query::Query;
 use crate::error::Problem;
 use crate::host::channel::quote;
@@ -58,10 +59,10 @@ pub(super) fn questions(spec: &Spec) -> Vec<Query> {
     let (ns, pod) = (quote(&spec.namespace), quote(&objects::pod(spec).name));
     vec![
         Query::objects([step(spec).secret()]),
-        Query::shell(
+        unless_away(
             REFUSALS,
-            format!(
-                "kc logs -n {ns} {pod} -c postgresql --tail=2000 2>/dev/null | grep -F 'password authentication failed for user' | tail -n 3; :"
+            &format!(
+                "log=$(kc logs -n {ns} {pod} -c postgresql --tail=2000 --limit-bytes=1000000 2>/dev/null)\nr=$?; [ $r != 124 ] || exit 124\nprintf '%s\\n' \"$log\" | grep -F 'password authentication failed for user' | tail -n 3 | cut -c 1-500; :"
             ),
         ),
     ]

@@ -110,6 +110,32 @@ fn one_exchange_without_secrets() {
     assert!(password::logins(&spec(), &healthy().0).unwrap().is_empty());
 }
 
+/// An API that takes connections and does not answer: the questions to kubectl follow one another after one that finds
+/// it out, so that none of them waits.
+#[test]
+fn an_api_that_is_away_is_waited_for_once() {
+    let scripts: Vec<(String, String)> = questions(&spec())
+        .into_iter()
+        .filter_map(|q| match q.ask {
+            Ask::Shell { script, .. } => Some((q.key, script)),
+            _ => None,
+        })
+        .collect();
+    let probe = scripts.iter().position(|(key, _)| key == API).unwrap();
+    let mut seen: Vec<&String> = scripts[..probe].iter().map(|(key, _)| key).collect();
+    for (key, script) in &scripts[..probe] {
+        assert!(!script.contains("kc "), "{key} asks before it is known");
+    }
+    for (key, script) in &scripts[probe + 1..] {
+        let again = seen.contains(&key);
+        assert!(
+            again || script.starts_with("[ \"$r\" != 124 ] || exit 124\n"),
+            "{key}"
+        );
+        seen.push(key);
+    }
+}
+
 #[test]
 fn nothing_is_found_where_all_is_well() {
     assert_snapshot!(said(&healthy()), @"0 healthy: nothing found: pod data/postgresql-0 is ready, claim data-postgresql-0 is Bound, 1 network policies, 1 declared clients");

@@ -26,6 +26,19 @@ use crate::host::{Command, Host, HostError, Output};
 /// has a time-out of its own), so all of it has one.
 pub const KUBECTL: &str = "kc() { timeout 20 k3s kubectl --cache-dir=/run/monopg/kubectl --request-timeout=15s \"$@\"; }\n";
 
+/// Asks whether the API answers at all: status 124 if it does not. Before many questions by [`unless_away`].
+pub fn is_away(key: &str) -> Query {
+    let script = "timeout 8 k3s kubectl --cache-dir=/run/monopg/kubectl get --raw=/version >/dev/null || exit 124";
+    Query::shell(key, script)
+}
+
+/// A question by kubectl that is not asked if the one before it ended with 124, and then ends so itself. Many in a row
+/// would else wait [`KUBECTL`]'s time each for an API that takes connections and does not answer, and together longer
+/// than [`LIMIT`].
+pub fn unless_away(key: &str, script: &str) -> Query {
+    Query::shell(key, format!("[ \"$r\" != 124 ] || exit 124\n{script}"))
+}
+
 /// `ask NUMBER SCRIPT` answers one question; the value of `o` is kept for the next.
 const ASK: &str = r#"ask() {
   printf '\n@Q %s\n' "$1" >&2

@@ -13,6 +13,7 @@ use crate::cluster::object::ObjectRef;
 use crate::cluster::readiness::{self, Expected, Readiness};
 use crate::cluster::{refusals, tail, values, volume_trouble};
 use crate::engine::answers::{AnswerError, Answers};
+use crate::engine::gather::unless_away;
 use crate::engine::query::Query;
 use crate::engine::step::{StepError, Verdict};
 use crate::error::{Exit, Problem};
@@ -28,7 +29,9 @@ const NOW: &str = "observer.logs_now";
 const WARNINGS: &str = "observer.system_events";
 
 /// So many lines of a log: PostgreSQL says why in the first ones after its start, and ends soon.
-const LINES: u8 = 40;
+const LIMITS: &str = "--tail=40 --limit-bytes=65536";
+/// And of each of them so many characters.
+const WIDTH: usize = 500;
 
 /// Looks at one release's workload.
 pub struct Observer<'a> {
@@ -88,11 +91,11 @@ impl<'a> Observer<'a> {
         let (ns, pod) = self.pod();
         all.extend([
             self.last_words(),
-            Query::shell(
+            unless_away(
                 NOW,
-                format!("kc logs -n {ns} {pod} -c postgresql --tail={LINES}"),
+                &format!("kc logs -n {ns} {pod} -c postgresql {LIMITS}"),
             ),
-            Query::shell(
+            unless_away(
                 WARNINGS,
                 "kc get events -n kube-system --field-selector type=Warning -o json",
             ),
@@ -110,26 +113,28 @@ impl<'a> Observer<'a> {
     fn details(&self) -> Vec<Query> {
         let (ns, _) = self.pod();
         vec![
-            Query::shell(EVENTS, format!("kc get events -n {ns} -o json")),
-            Query::shell(SYSTEM, "kc get pods -n kube-system -o json"),
-            Query::shell(
+            disk::question(self.spec),
+            unless_away(EVENTS, &format!("kc get events -n {ns} -o json")),
+            unless_away(SYSTEM, "kc get pods -n kube-system -o json"),
+            unless_away(
                 PROVISIONER_LOG,
                 "kc logs -n kube-system -l app=local-path-provisioner --tail=20",
             ),
             // A helper pod ends at once and says why in its own log only.
-            Query::shell(
+            unless_away(
                 HELPER_LOG,
-                "kc get pods -n kube-system -o name | grep '^pod/helper-pod-create-' | head -n 3 | while read -r p; do kc logs -n kube-system \"$p\" --tail=5 </dev/null; done; :",
+                "all=$(kc get pods -n kube-system -o name) || exit\nfor p in $(printf '%s\n' \"$all\" | grep '^pod/helper-pod-create-' | head -n 3); do kc logs -n kube-system \"$p\" --tail=5; done; :",
             ),
-            disk::question(self.spec),
         ]
     }
 
     /// The previous run's words tell why it crashed; the current one may not have begun.
     fn last_words(&self) -> Query {
         let (ns, pod) = self.pod();
-        let logs = format!("kc logs -n {ns} {pod} -c postgresql --tail={LINES}");
-        Query::shell(LOGS, format!("{logs} --previous 2>/dev/null || {logs}"))
+        let logs = format!("kc logs -n {ns} {pod} -c postgresql {LIMITS}");
+        let script =
+            format!("{logs} --previous 2>/dev/null || {{ [ $? != 124 ] || exit 124; {logs}; }}");
+        unless_away(LOGS, &script)
     }
 
     /// Ready, waiting, or stuck with its cause.
@@ -200,7 +205,7 @@ impl<'a> Observer<'a> {
                 .shell
                 .get(key)
                 .filter(|o| o.ok())
-                .map(|o| o.text().lines().map(str::to_owned).collect())
+                .map(|o| o.text().lines().map(shortened).collect())
                 .unwrap_or_default()
         };
         let name = |p: &Value| {
@@ -260,6 +265,15 @@ impl<'a> Observer<'a> {
 fn secret(spec: &Spec) -> ObjectRef {
     let name = values::secret_name(&spec.release);
     ObjectRef::new("v1", "Secret", &spec.namespace, &name)
+}
+
+/// A line of somebody's log, or its beginning.
+fn shortened(line: &str) -> String {
+    let mut text: String = line.chars().take(WIDTH).collect();
+    if text.len() < line.len() {
+        text.push('…');
+    }
+    text
 }
 
 /// True if the database's container runs at this moment.

@@ -63,11 +63,11 @@ fn not_bound_yet() {
     assert_eq!(
         given.follow_up(&step()),
         [
+            "observer.disk",
             "observer.events",
             "observer.system",
             "observer.provisioner_log",
-            "observer.helper_log",
-            "observer.disk"
+            "observer.helper_log"
         ]
     );
     assert_snapshot!(given.judged(&step()), @"waiting: the pod of StatefulSet data/postgresql does not exist yet");

@@ -63,7 +63,7 @@ const DAMAGES: &[Damage] = &[
     Damage {
         id: "database.space",
         exit: 32,
-        make: "V=${D%/data}; mv $D /srv/data.kept; mount -t tmpfs -o size=64m none $V; chmod 777 $V; cp -a /srv/data.kept $D; dd if=/dev/zero of=$V/fill bs=1M 2>/dev/null; :",
+        make: "V=${D%/data}; mv $D /srv/data.kept; mount -t tmpfs -o size=64m none $V; chmod 777 $V; cp -a /srv/data.kept $D; dd if=/dev/zero of=$V/fill bs=1M 2>/dev/null || :",
         mend: "umount ${D%/data}; mv /srv/data.kept $D",
         words: &["No space left on device", "df -h"],
     },
@@ -143,6 +143,7 @@ pub fn group(choose: Chooser<'_>) -> Group {
         points_here,
     ));
     cases.push(Case::new("k3s is stopped", no_cluster));
+    cases.push(Case::new("the API does not answer", silent_cluster));
     cases.push(Case::new("volume.helper", helper));
     Group {
         name: "diagnose",
@@ -413,6 +414,22 @@ fn no_cluster(world: &World) -> Check {
     fine(world)
 }
 
+/// It takes connections and hangs: each question by itself would wait.
+fn silent_cluster(world: &World) -> Check {
+    let rule = "INPUT -i lo -p tcp --dport 6443 -j DROP";
+    world.node.run(&format!("iptables -I {rule}"))?;
+    let out = diagnose(world);
+    world.node.run(&format!("iptables -D {rule}"))?;
+    let out = out?;
+    out.expect(33)?;
+    ensure!(
+        causes(&out) == ["preflight.api"],
+        "the API hangs, and it says {:?}",
+        causes(&out)
+    );
+    fine(world)
+}
+
 /// The last one: it starts from a bare node. The storage path becomes read-only between the preflight and the release.
 fn helper(world: &World) -> Check {
     world.node.reset()?;
@@ -439,6 +456,10 @@ fn helper(world: &World) -> Check {
     );
     world.node.run(&format!("mount -o remount,rw {STORAGE}"))?;
     result?;
+    // As the hint says.
+    world.node.run(&format!(
+        "for p in $({KUBECTL} get pods -n kube-system -o name | grep helper-pod-create-); do {KUBECTL} delete -n kube-system $p; done"
+    ))?;
     world.apply(&world.inventory())?.expect(0)?;
     let ended: Check = fine(world);
     ended.map_err(|Fail(why)| Fail(format!("with the path writable again: {why}")))
