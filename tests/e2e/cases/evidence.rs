@@ -253,7 +253,7 @@ fn of_a_failure(world: &World) -> Check {
     world.node.kubectl(&format!(
         "patch service e2e-open -n {NAMESPACE} -p '{{\"spec\":{{\"selector\":{{\"app\":null,\"app.kubernetes.io/name\":\"postgresql\"}}}}}}'"
     ))?;
-    let out = Monopg::new_bare(world, "verify", &world.inventory())?
+    let out = Monopg::new(world, "verify", &world.inventory())?
         .args(&["--static", "--evidence", text(&below)?])
         .json();
     world
