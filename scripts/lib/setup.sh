@@ -51,3 +51,26 @@ monopg_helm_version: "${version%%-*}"
 monopg_helm_sha256: ${digest%% *}
 C
 }
+
+# pins FILE: the settings of that Helm and of the stand-in chart, into FILE.
+pins() {
+    local chart digest
+    helm_settings "$1"
+    read -r chart digest < <("$ROOT/scripts/lib/chart")
+    cat >>"$1" <<C
+monopg_chart: $chart
+monopg_chart_version: "$(basename "${chart#*postgresql-}" .tgz)"
+monopg_chart_sha256: $digest
+C
+}
+
+# bench_settings FILE: a database as the benches have it, with a password of its own, into FILE.
+bench_settings() {
+    pins "$1"
+    cat >>"$1" <<C
+monopg_storage_path: /srv/k3s-storage
+monopg_volume_size: 1Gi
+monopg_image: {registry: docker.io, repository: bitnamilegacy/postgresql, tag: 17.6.0-debian-12-r4}
+monopg_credentials: {postgres-password: $(head -c 18 /dev/urandom | base64)}
+C
+}
