@@ -233,7 +233,7 @@ fn one_failed_pull_is_no_reason_to_give_up() {
 
 #[test]
 fn events_of_an_earlier_pod_do_not_count() {
-    let p = pod(Some(("ErrImagePull", "")), 0);
+    let p = pod(Some(("ImagePullBackOff", "")), 0);
     let mut old = event(
         &p,
         "Failed",
