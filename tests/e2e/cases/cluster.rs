@@ -1,6 +1,7 @@
 //! k3s that cannot be spoken to: exit 33, and nothing changed.
 
 use crate::check::Check;
+use crate::sandbox::KUBECTL;
 use crate::snapshot::Snapshot;
 use crate::world::World;
 use crate::{Case, Group, ensure};
@@ -67,22 +68,35 @@ fn broken(world: &World, spoil: &str, mend: &str, word: &str) -> Check {
         Ok(())
     })();
     world.node.run(mend)?;
+    let mended = world.node.run("date -u +%Y-%m-%dT%H:%M:%S")?;
     world.node.until(
         "the API answers again",
         std::time::Duration::from_secs(90),
-        "k3s kubectl --cache-dir=/run/e2e-cache get --raw /readyz",
+        &format!("{KUBECTL} get --raw /readyz"),
     )?;
-    // A node that was not heard of for a while is "not ready" for a moment.
-    std::thread::sleep(std::time::Duration::from_secs(3));
-    world.node.until(
-        "the node is ready again",
-        std::time::Duration::from_secs(90),
-        "k3s kubectl --cache-dir=/run/e2e-cache wait --for=condition=Ready node --all --timeout=1s",
-    )?;
+    heard_of_since(world, &mended)?;
     world.database().await_ready()?;
     result?;
     world.apply(&world.inventory())?.expect_changed(false)?;
     world.database().expect_mark("cluster")
+}
+
+/// The kubelet's own connection may hang longer than ours: a node is called "not ready" up to 40 s after it was last heard
+/// of, which can be after the API answers again. Its lease tells.
+fn heard_of_since(world: &World, time: &str) -> Check {
+    world.node.until(
+        "the node is heard of again",
+        std::time::Duration::from_secs(90),
+        &format!(
+            "renewed=$({KUBECTL} get leases -n kube-node-lease -o jsonpath='{{.items[0].spec.renewTime}}') && [ \"$renewed\" \\> {} ]",
+            time.trim()
+        ),
+    )?;
+    world.node.until(
+        "the node is ready again",
+        std::time::Duration::from_secs(90),
+        &format!("{KUBECTL} wait --for=condition=Ready node --all --timeout=1s"),
+    )
 }
 
 fn readable(world: &World) -> Check {
