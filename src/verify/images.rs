@@ -1,6 +1,6 @@
-//! `images`: every image of the release is on the node, and which bytes run is known.
+//! `images`: every image of the release is on the node or can be pulled, and which bytes run is known.
 //!
-//! May depend on `steps::release` and `cluster`. One reason: a pod that is moved or restarted needs its image again,
+//! May depend on `steps::release`, `host::channel` and `cluster`. One reason: a pod that is moved or restarted needs its image again,
 //! and what was pulled once may be gone where it came from.
 
 use std::collections::BTreeMap;
@@ -13,12 +13,19 @@ use crate::cluster::{images, manifest, pod_trouble, refusals};
 use crate::engine::answers::Answers;
 use crate::engine::query::Query;
 use crate::engine::step::StepError;
+use crate::error::Problem;
+use crate::host::channel::quote;
 use crate::settings::Spec;
 use crate::steps::objects;
 use crate::steps::release as release_step;
 
-const ID: CheckId = CheckId("images");
+pub const ID: CheckId = CheckId("images");
 const LISTED: &str = "verify.images";
+/// What k3s makes of registries.yaml; containerd's own defaults where it is not there.
+const HOSTS: &str = "/var/lib/rancher/k3s/agent/etc/containerd/certs.d";
+/// No node waits for more registries, nor longer for one: an image that nobody could ask for is told as that.
+const ASKED: usize = 4;
+const PATIENCE: u32 = 10;
 
 /// See the module.
 pub struct Images {
@@ -57,6 +64,71 @@ impl Images {
         }
         Ok(all)
     }
+
+    /// Those of them that are not on the node.
+    fn absent(&self, answers: &Answers) -> Result<Vec<(String, bool)>, StepError> {
+        let digests = listed(&answers.text(LISTED)?);
+        let node = answers.list(&objects::nodes())?.and_then(|all| all.first());
+        // The kubelet's own list is minutes old, and holds some of the images only.
+        let present = match digests.is_empty() {
+            true => refusals::present_images(node, ""),
+            false => Vec::new(),
+        };
+        let mut all = self.wanted(answers)?;
+        all.retain(|(image, _)| {
+            let full = images::normalised(image);
+            !digests.contains_key(&full) && !present.contains(&full)
+        });
+        Ok(all)
+    }
+}
+
+/// What the node's registries are asked, given the first answers: nothing if every image is there. An error is the
+/// judge's to tell.
+pub fn ask_registries(spec: &Spec, answers: &Answers) -> Vec<Query> {
+    let absent = Images::new(spec).absent(answers).unwrap_or_default();
+    absent
+        .iter()
+        .take(ASKED)
+        .map(|(image, _)| {
+            // Fetches the manifest through containerd's resolver, to nowhere: the node's store stays as it is.
+            let script = format!(
+                "set --; [ ! -d {HOSTS} ] || set -- --hosts-dir {HOSTS}\n\
+                 exec timeout {PATIENCE} k3s ctr content fetch-object \"$@\" {} >/dev/null",
+                quote(&images::normalised(image))
+            );
+            Query::shell(pull(image), script)
+        })
+        .collect()
+}
+
+fn pull(image: &str) -> String {
+    format!("verify.pull.{image}")
+}
+
+/// What a registry said of an image that is not on the node.
+enum Pull {
+    /// It can be pulled.
+    Yes,
+    /// Why not.
+    No(String),
+    /// Nobody asked, or nobody answered in time.
+    Unknown,
+}
+
+impl Pull {
+    fn of(answers: &Answers, image: &str) -> Pull {
+        let Ok(out) = answers.output(&pull(image)) else {
+            return Pull::Unknown;
+        };
+        let last = out.stderr.lines().rev().find(|l| !l.trim().is_empty());
+        match (out.status, last) {
+            (0, _) => Pull::Yes,
+            // `timeout` itself: out of time, or no such program
+            (124..=127, _) | (_, None) => Pull::Unknown,
+            (_, Some(line)) => Pull::No(line.trim_start_matches("ctr: ").to_owned()),
+        }
+    }
 }
 
 /// `ctr images ls`: the name in the first column, the digest in the third.
@@ -76,13 +148,51 @@ fn listed(table: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Of an image that is not there, with the registry's answer.
+fn unavailable(image: &str, moved: bool, why: Option<String>) -> Problem {
+    let what = match (&why, moved) {
+        (_, true) => format!("image {image} is not on the node and no longer at its place"),
+        (Some(_), false) => {
+            format!("image {image} is not on the node, and the node cannot pull it")
+        }
+        (None, false) => format!(
+            "image {image} is not on the node; whether it can be pulled could not be found out"
+        ),
+    };
+    let p = problem(ID, what);
+    match why {
+        None => p,
+        Some(why) => {
+            let closed = ["authoriz", "401", "403", "denied"];
+            let closed = closed.iter().any(|word| why.contains(word));
+            let p = p.because(why);
+            match closed {
+                true => p.hint("the registry was asked without a login: with the right imagePullSecrets it may give the image"),
+                false => p,
+            }
+        }
+    }
+}
+
+/// If nothing else is found.
+fn summary(wanted: usize, absent: usize) -> String {
+    match (wanted, wanted.saturating_sub(absent)) {
+        (1, 1) => "its one image is on the node".to_owned(),
+        (1, _) => "its one image is not on the node and can be pulled".to_owned(),
+        (all, here) if here == all => format!("its {all} images are on the node"),
+        (all, here) => {
+            format!("{here} of its {all} images are on the node, the others can be pulled")
+        }
+    }
+}
+
 impl Check for Images {
     fn id(&self) -> CheckId {
         ID
     }
 
     fn title(&self) -> &'static str {
-        "Every image of the release is on the node"
+        "Every image of the release is on the node or can be pulled"
     }
 
     fn questions(&self) -> Vec<Query> {
@@ -105,41 +215,33 @@ impl Check for Images {
             ));
         }
         let digests = listed(&answers.text(LISTED)?);
-        let node = answers.list(&objects::nodes())?.and_then(|all| all.first());
-        // The kubelet's own list is minutes old, and holds some of the images only.
-        let present = match digests.is_empty() {
-            true => refusals::present_images(node, ""),
-            false => Vec::new(),
-        };
-        let mut finding = Finding::passed(match wanted.len() {
-            1 => "its one image is on the node".to_owned(),
-            n => format!("its {n} images are on the node"),
-        });
-        let mut known: Vec<Value> = Vec::new();
-        for (image, own) in &wanted {
-            let full = images::normalised(image);
-            let digest = digests.get(&full);
-            known.push(json!({"image": image, "digest": digest}));
-            if digest.is_some() || present.contains(&full) {
-                continue;
-            }
-            // Whether the others could be pulled is not known: trying would change the node. What another object needs, as a
-            // job that has never run, may still come; a database whose pod cannot be started again may not wait for that.
-            let moved = images::legacy(image).is_some();
-            let what = match moved {
-                true => format!("image {image} is not on the node and no longer at its place"),
-                false => format!(
-                    "image {image}: on the node: no; whether it can be pulled was not tried"
-                ),
+        let absent = self.absent(answers)?;
+        let mut finding = Finding::passed(summary(wanted.len(), absent.len()));
+        let known: Vec<Value> = wanted
+            .iter()
+            .map(|(image, _)| json!({"image": image, "digest": digests.get(&images::normalised(image))}))
+            .collect();
+        finding.measure("images", known);
+        for (image, own) in &absent {
+            let why = match Pull::of(answers, image) {
+                Pull::Yes => continue,
+                Pull::No(why) => Some(why),
+                Pull::Unknown => None,
             };
-            let p = pod_trouble::image_hints(problem(ID, what), image);
+            let moved = images::legacy(image).is_some();
+            let unknown = why.is_none();
+            let p = pod_trouble::image_hints(unavailable(image, moved, why), image);
+            // What another object needs, as a job that has never run, may still come; a database whose pod cannot be started
+            // again may not wait for that.
             match (moved, own) {
                 (true, _) => finding.fail(p.hint("the chart takes another place with global.security.allowInsecureImages, which monopg sets together with monopg_image")),
-                (false, true) => finding.fail(p.hint(format!("or let the node pull it: k3s crictl pull {image}"))),
+                (false, true) if unknown => {
+                    finding.fail(p.hint(format!("or let the node pull it: k3s crictl pull {image}")));
+                }
+                (false, true) => finding.fail(p),
                 (false, false) => finding.warn(p),
             }
         }
-        finding.measure("images", known);
         if let Some(pod) = answers.object(&objects::pod(spec))? {
             let running: Vec<Value> = containers(pod)
                 .map(|c| json!({"container": text(c, "/name"), "image_id": text(c, "/imageID")}))

@@ -2,7 +2,14 @@
 
 use serde_json::json;
 
+use super::{Images, ask_registries};
+use crate::verify::Check as _;
 use crate::verify::samples::{IMAGE, World};
+
+/// No image is on the node.
+const NONE: &str = "REF TYPE DIGEST\n";
+/// What the registry is asked.
+const PULL: &str = "verify.pull.docker.io/bitnamilegacy/postgresql:17";
 
 fn judged(spoil: impl FnOnce(&mut World)) -> String {
     let mut world = World::healthy();
@@ -24,10 +31,13 @@ fn on_the_node() {
 
 #[test]
 fn not_on_the_node() {
-    let none = |w: &mut World| w.says("verify.images", "REF TYPE DIGEST\n");
+    let none = |w: &mut World| {
+        w.says("verify.images", NONE);
+        w.failing.push((PULL, 124, ""));
+    };
     insta::assert_snapshot!(judged(none), @r#"
     failed
-    43 images: image docker.io/bitnamilegacy/postgresql:17: on the node: no; whether it can be pulled was not tried
+    43 images: image docker.io/bitnamilegacy/postgresql:17 is not on the node; whether it can be pulled could not be found out
       hint: on a node without internet: `k3s ctr images import FILE.tar`, then `k3s ctr images ls | grep postgresql`
       hint: or let the node pull it: k3s crictl pull docker.io/bitnamilegacy/postgresql:17
     "#);
@@ -35,20 +45,25 @@ fn not_on_the_node() {
     insta::assert_snapshot!(judged(|w| {
         w.says("verify.images", "REF TYPE DIGEST\ndocker.io/library/other:1 t sha256:bbbb 1 MiB\n");
         w.node["status"]["images"] = json!([{"names": [IMAGE]}]);
+        w.failing.push((PULL, 124, ""));
     }).lines().take(2).collect::<Vec<_>>().join("\n"), @r#"
     failed
-    43 images: image docker.io/bitnamilegacy/postgresql:17: on the node: no; whether it can be pulled was not tried
+    43 images: image docker.io/bitnamilegacy/postgresql:17 is not on the node; whether it can be pulled could not be found out
     "#);
     // What another object needs may still come.
-    insta::assert_snapshot!(judged(|w| w.rendered.push(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "data"},
-        "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "quay.io/tool:1"}]}}}}))), @r#"
+    insta::assert_snapshot!(judged(|w| {
+        w.rendered.push(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "namespace": "data"},
+            "spec": {"template": {"spec": {"containers": [{"name": "c", "image": "quay.io/tool:1"}]}}}}));
+        w.failing.push(("verify.pull.quay.io/tool:1", 124, ""));
+    }), @r#"
     warning
-    43 images: image quay.io/tool:1: on the node: no; whether it can be pulled was not tried
+    43 images: image quay.io/tool:1 is not on the node; whether it can be pulled could not be found out
       hint: on a node without internet: `k3s ctr images import FILE.tar`, then `k3s ctr images ls | grep tool`
     "#);
     insta::assert_snapshot!(judged(|w| {
         none(w);
         w.rendered[0]["spec"]["template"]["spec"]["containers"][0]["image"] = json!("docker.io/bitnami/postgresql:17.6.0-debian-12-r4");
+        w.failing.push(("verify.pull.docker.io/bitnami/postgresql:17.6.0-debian-12-r4", 124, ""));
     }), @r#"
     failed
     43 images: image docker.io/bitnami/postgresql:17.6.0-debian-12-r4 is not on the node and no longer at its place
@@ -56,6 +71,51 @@ fn not_on_the_node() {
       hint: on a node without internet: `k3s ctr images import FILE.tar`, then `k3s ctr images ls | grep postgresql`
       hint: the chart takes another place with global.security.allowInsecureImages, which monopg sets together with monopg_image
     "#);
+}
+
+#[test]
+fn registries_are_asked_only_for_what_is_not_there() {
+    let asked = |world: &World| {
+        let images = Images::new(&world.spec);
+        let given = world.answers(&images.questions());
+        format!("{:?}", ask_registries(&world.spec, &given.0))
+    };
+    assert_eq!(asked(&World::healthy()), "[]");
+    let mut bare = World::healthy();
+    bare.says("verify.images", NONE);
+    assert!(
+        asked(&bare).contains(&format!("fetch-object \\\"$@\\\" '{IMAGE}' ")),
+        "{}",
+        asked(&bare)
+    );
+}
+
+#[test]
+fn what_the_registry_says_decides() {
+    let said = |status, words| {
+        judged(|w| {
+            w.says("verify.images", NONE);
+            w.failing.push((PULL, status, words));
+        })
+    };
+    insta::assert_snapshot!(judged(|w| {
+        w.says("verify.images", NONE);
+        w.says(PULL, "");
+    }), @"passed: its one image is not on the node and can be pulled");
+    insta::assert_snapshot!(said(1, "time=x level=info msg=\"trying next host\"\nctr: docker.io/bitnamilegacy/postgresql:17: not found\n"), @r#"
+    failed
+    43 images: image docker.io/bitnamilegacy/postgresql:17 is not on the node, and the node cannot pull it
+      caused by: docker.io/bitnamilegacy/postgresql:17: not found
+      hint: on a node without internet: `k3s ctr images import FILE.tar`, then `k3s ctr images ls | grep postgresql`
+    "#);
+    insta::assert_snapshot!(said(1, "ctr: pull access denied, repository does not exist or may require authorization\n"), @r#"
+    failed
+    43 images: image docker.io/bitnamilegacy/postgresql:17 is not on the node, and the node cannot pull it
+      caused by: pull access denied, repository does not exist or may require authorization
+      hint: the registry was asked without a login: with the right imagePullSecrets it may give the image
+      hint: on a node without internet: `k3s ctr images import FILE.tar`, then `k3s ctr images ls | grep postgresql`
+    "#);
+    assert!(said(124, "").contains("could not be found out"));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! | `network.denied` | probe | other pods do not |
 //! | `network.exposure` | static | nothing leads to the database from outside |
 //! | `metrics` | static | the exporter answers and the monitoring may ask it |
-//! | `images` | static | every image is on the node |
+//! | `images` | static | every image is on the node or can be pulled |
 //! | `restart.safety` | static | probes and time-outs leave a recovery the time that it needs |
 //! | `persistence` | disruptive | what was committed survives a restart |
 //!

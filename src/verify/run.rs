@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::persistence::{self, Restart, Trial};
-use super::{Check, CheckId, CheckResult, Finding, IDS, Level, Outcome, exposure, login, network};
+use super::{
+    Check, CheckId, CheckResult, Finding, IDS, Level, Outcome, exposure, images, login, network,
+};
 use crate::engine::answers::Answers;
 use crate::engine::emit::HostEmitter;
 use crate::engine::event::{HostResult, Kind};
@@ -158,11 +160,13 @@ async fn checked(
     }
     let lock =
         (options.level >= Level::Probe && !options.locked).then_some(options.holder.as_str());
-    let answers = tokio::select! {
-        biased;
-        () = options.cancel.cancelled() => return Err(Stop::Cancelled),
-        answers = gather::ask(host, &asked, lock) => answers?,
-    };
+    let mut answers = asked_until(host, &asked, lock, options).await?;
+    if !options.leaves_out(images::ID) {
+        let registries = images::ask_registries(spec, &answers);
+        if !registries.is_empty() {
+            answers.merge(asked_until(host, &registries, None, options).await?);
+        }
+    }
     let tell = |result: &CheckResult| emitter.emit(Kind::CheckFinished(Box::new(result.clone())));
     let mut results = judged(&checks, &answers, options, started.elapsed());
     // The one that goes on is told when it is over.
@@ -204,6 +208,20 @@ async fn checked(
     results.push(result);
     results.sort_by_key(|r| IDS.iter().position(|id| *id == r.check.0));
     Ok(results)
+}
+
+/// One exchange, unless the run is given up before it ends.
+async fn asked_until(
+    host: &dyn Host,
+    asked: &[Query],
+    lock: Option<&str>,
+    options: &Options,
+) -> Result<Answers, Stop> {
+    tokio::select! {
+        biased;
+        () = options.cancel.cancelled() => Err(Stop::Cancelled),
+        answers = gather::ask(host, asked, lock) => Ok(answers?),
+    }
 }
 
 const LEFT_OUT: &str = "left out by --skip";
@@ -283,12 +301,7 @@ async fn on_the_host(
         let finding = match login::questions(spec, answers, &options.run_id) {
             Ok(asked) => {
                 let mut answers = answers.clone();
-                let more = tokio::select! {
-                    biased;
-                    () = options.cancel.cancelled() => return Err(Stop::Cancelled),
-                    more = gather::ask(host, &asked, None) => more?,
-                };
-                answers.merge(more);
+                answers.merge(asked_until(host, &asked, None, options).await?);
                 login::judge(spec, &answers).map_err(StepError::from)
             }
             Err(e) => Err(e.into()),

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Finding, Outcome};
+use super::{Finding, Outcome, images};
 use crate::cluster::digest::digest;
 use crate::cluster::object::ObjectRef;
 use crate::cluster::{admission, samples};
@@ -354,7 +354,11 @@ impl World {
     pub fn found(&self, id: &str) -> Result<Finding, crate::engine::step::StepError> {
         let checks = super::all(&self.spec);
         let check = checks.iter().find(|c| c.id().0 == id).unwrap();
-        check.judge(&self.answers(&check.questions()).0)
+        let mut asked = check.questions();
+        if id == images::ID.0 {
+            asked.extend(images::ask_registries(&self.spec, &self.answers(&asked).0));
+        }
+        check.judge(&self.answers(&asked).0)
     }
 
     /// The checks that do not pass, with what they come to.

@@ -126,7 +126,7 @@ pub const TABLE: &[Word] = words! {
     "check.network.denied" => "Other pods are kept out", "Les autres pods restent dehors";
     "check.network.exposure" => "Nothing leads to the database from outside", "Rien ne mène à la base depuis l’extérieur";
     "check.metrics" => "The exporter measures the database, and the monitoring may ask it", "L’exporteur mesure la base, et la supervision peut l’interroger";
-    "check.images" => "Every image of the release is on the node", "Chaque image de la release est sur le nœud";
+    "check.images" => "Every image of the release is on the node or can be pulled", "Chaque image de la release est sur le nœud ou peut y être récupérée";
     "check.restart.safety" => "Probes and time-outs leave a recovery the time that it needs", "Sondes et délais laissent à une reprise le temps nécessaire";
     "check.persistence" => "What was committed outlives a restart", "Ce qui a été validé survit à un redémarrage";
 

@@ -23,7 +23,7 @@ const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 const PROVOCATIONS: &[(&str, &str)] = &[
     (
         "somebody stores something",
-        r#"ssh db1 'k3s kubectl -n data exec -i postgresql-0 -c postgresql -- sh -c "PGPASSWORD=\$(cat \$POSTGRES_POSTGRES_PASSWORD_FILE) exec psql -v ON_ERROR_STOP=1 -U postgres -d app"' <<<"CREATE TABLE runbook (word text); INSERT INTO runbook VALUES ('kept')""#,
+        r#"ssh db1 'k3s kubectl -n data exec -i postgresql-0 -c postgresql -- sh -c "PGPASSWORD=\$(cat \$POSTGRES_POSTGRES_PASSWORD_FILE) exec psql -h 127.0.0.1 -v ON_ERROR_STOP=1 -U postgres -d app"' <<<"CREATE TABLE runbook (word text); INSERT INTO runbook VALUES ('kept')""#,
     ),
     (
         "somebody opens the policy",
@@ -56,8 +56,16 @@ const PROVOCATIONS: &[(&str, &str)] = &[
         "rm inventory/host_vars/db1/image.yml",
     ),
     (
+        "a larger volume is declared",
+        "mkdir -p inventory/host_vars/db1; echo 'monopg_volume_size: 2Gi' >inventory/host_vars/db1/volume.yml",
+    ),
+    (
+        "the volume is declared as it was",
+        "rm inventory/host_vars/db1/volume.yml",
+    ),
+    (
         "the password is changed in the database only",
-        r#"ssh db1 'k3s kubectl -n data exec -i postgresql-0 -c postgresql -- sh -c "PGPASSWORD=\$(cat \$POSTGRES_POSTGRES_PASSWORD_FILE) exec psql -U postgres -d app"' <<<"ALTER ROLE app PASSWORD 'known-to-nobody-else'""#,
+        r#"ssh db1 'k3s kubectl -n data exec -i postgresql-0 -c postgresql -- sh -c "PGPASSWORD=\$(cat \$POSTGRES_POSTGRES_PASSWORD_FILE) exec psql -h 127.0.0.1 -U postgres -d app"' <<<"ALTER ROLE app PASSWORD 'known-to-nobody-else'""#,
     ),
 ];
 
@@ -230,7 +238,7 @@ impl<'a> Operator<'a> {
     /// The answer of the database to its administrator.
     fn sql(&self, statement: &str) -> Check<String> {
         let out = self
-            .shell(r#"ssh db1 'k3s kubectl -n data exec -i postgresql-0 -c postgresql -- sh -c "PGPASSWORD=\$(cat \$POSTGRES_POSTGRES_PASSWORD_FILE) exec psql -Atq -v ON_ERROR_STOP=1 -U postgres -d app"' <<<"$STATEMENT""#)
+            .shell(r#"ssh db1 'k3s kubectl -n data exec -i postgresql-0 -c postgresql -- sh -c "PGPASSWORD=\$(cat \$POSTGRES_POSTGRES_PASSWORD_FILE) exec psql -h 127.0.0.1 -Atq -v ON_ERROR_STOP=1 -U postgres -d app"' <<<"$STATEMENT""#)
             .env("STATEMENT", statement)
             .output()?;
         ensure!(

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
+use super::verify_faults::IMAGE;
 use super::{Chooser, untouched};
 use crate::ansible::Ansible;
 use crate::check::{Check, During};
@@ -86,6 +88,7 @@ pub fn group(choose: Chooser<'_>) -> Group {
         Case::new("static only reads", only_reads),
         Case::new("apply --verify tells of both", apply_verify),
         Case::new("clients that are not there yet", not_there_yet),
+        Case::new("an image that a registry still has", pullable),
         Case::new("the playbook fails with the words of the check", playbook),
         Case::new("a row survives a restart of the pod", |w| {
             survives(w, "--disruptive")
@@ -114,6 +117,69 @@ pub fn group(choose: Chooser<'_>) -> Group {
         },
         cases,
     }
+}
+
+/// Answers for every image's manifest, as a mirror of the registry does. It has the name and nothing else.
+const MIRROR: &str = r#"
+import hashlib, http.server
+MANIFEST = b'{"schemaVersion": 2}'
+class Mirror(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+        self.send_header("Docker-Content-Digest", "sha256:" + hashlib.sha256(MANIFEST).hexdigest())
+        self.send_header("Content-Length", str(len(MANIFEST)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(MANIFEST)
+    do_HEAD = do_GET
+http.server.HTTPServer(("127.0.0.1", 5999), Mirror).serve_forever()
+"#;
+/// Where k3s writes what registries.yaml says of mirrors.
+const HOSTS: &str = "/var/lib/rancher/k3s/agent/etc/containerd";
+
+/// It is asked the way that k3s would take, and nothing of it is kept.
+fn pullable(world: &World) -> Check {
+    let toml = "server = \"http://127.0.0.1:5999\"\n[host.\"http://127.0.0.1:5999\"]\ncapabilities = [\"pull\", \"resolve\"]";
+    let store = || world.node.run("k3s ctr content ls -q | sort");
+    world.node.run(&format!(
+        "set -e
+        mkdir -p {HOSTS}/certs.d/docker.io
+        printf '%s\\n' '{toml}' >{HOSTS}/certs.d/docker.io/hosts.toml
+        printf %s {mirror} | base64 -d >/run/e2e-mirror.py
+        systemd-run --quiet --unit=e2e-mirror python3 /run/e2e-mirror.py
+        k3s ctr images tag {IMAGE} docker.io/e2e/kept:1
+        k3s ctr images rm --sync {IMAGE}",
+        mirror = base64::engine::general_purpose::STANDARD.encode(MIRROR)
+    ))?;
+    let result = (|| {
+        world.node.until(
+            "the mirror listens",
+            Duration::from_secs(20),
+            "ss -Htln sport = :5999 | grep -q .",
+        )?;
+        let before = store()?;
+        let out = verify(world, &["--static"])?;
+        out.expect(0)?;
+        let images = found(&out, "images")?;
+        ensure!(
+            images["outcome"] == "passed"
+                && images["summary"]
+                    .as_str()
+                    .is_some_and(|s| s.contains("can be pulled")),
+            "{images}"
+        );
+        ensure!(store()? == before, "something was pulled");
+        Ok(())
+    })();
+    world.node.run(&format!(
+        "set -e
+        k3s ctr images tag docker.io/e2e/kept:1 {IMAGE}
+        k3s ctr images rm docker.io/e2e/kept:1
+        systemctl stop e2e-mirror
+        rm -r {HOSTS} /run/e2e-mirror.py"
+    ))?;
+    result
 }
 
 /// `monopg verify`.

@@ -81,7 +81,7 @@ fn statefulset(world: &World, patch: &Value) -> Check {
 }
 
 /// The database's image by its name.
-const IMAGE: &str = "docker.io/bitnamilegacy/postgresql:17.6.0-debian-12-r4";
+pub(super) const IMAGE: &str = "docker.io/bitnamilegacy/postgresql:17.6.0-debian-12-r4";
 
 /// The group: a sample, or all.
 pub fn group(choose: Chooser<'_>) -> Group {

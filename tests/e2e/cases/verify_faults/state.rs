@@ -281,7 +281,7 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "images: gone from the node",
         check: "images",
-        words: &["on the node: no", "was not tried"],
+        words: &["is not on the node, and the node cannot pull it"],
         spoil: |w| {
             run(
                 w,
