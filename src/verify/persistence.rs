@@ -54,13 +54,14 @@ exec psql -w -h "$(hostname -i | cut -d " " -f 1)" -U postgres -d postgres -v ON
 const MARK: &str = "/var/lib/monopg/verify.token";
 const LEFT: &str = "verify.token";
 
-/// A schema of its own, so that what an interrupted run left is gone with it. One call is one transaction, and a commit
-/// comes back when its log is on the disk, if the database is not told otherwise.
-const WRITE: &str = "set client_min_messages = error; drop schema if exists monopg_verify cascade; \
+/// A schema of its own, so that what an interrupted run left is gone with it; if somebody keeps something else in it, that
+/// stays, and the statement fails. One call is one transaction, and a commit comes back when its log is on the disk, if
+/// the database is not told otherwise.
+const WRITE: &str = "set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify; \
     create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; \
     insert into monopg_verify.token values ('TOKEN'); select current_setting('fsync')";
 const READ: &str = "select token from monopg_verify.token";
-const REMOVE: &str = "set client_min_messages = error; drop schema if exists monopg_verify cascade";
+const REMOVE: &str = "set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify";
 
 /// Deletes the pod and tells the time.
 const DELETE: &str = r#"
@@ -198,7 +199,7 @@ impl Trial<'_> {
         if !removed {
             finding.warn(
                 problem(ID, "the row that was written could not be removed").hint(
-                    "the next run removes it; or, in psql: drop schema monopg_verify cascade",
+                    "the next run removes it; or, in psql: drop table monopg_verify.token; drop schema monopg_verify",
                 ),
             );
         }

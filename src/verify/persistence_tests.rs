@@ -131,11 +131,11 @@ async fn the_row_comes_back() {
     .await;
     insta::assert_snapshot!(text, @r#"passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod {"volume":"pvc-c1","away_seconds":{"pod":7.2}}"#);
     insta::assert_snapshot!(asked.join("\n"), @r#"
-    write a row set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
+    write a row set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
     delete the pod
     wait for the database select token from monopg_verify.token
     wait for the database select token from monopg_verify.token
-    remove the row set client_min_messages = error; drop schema if exists monopg_verify cascade
+    remove the row set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify
     "#);
 }
 
@@ -203,7 +203,7 @@ async fn what_ends_it_before() {
     43 persistence: fsync is off: what was committed is lost with the power
       hint: remove fsync = off from the configuration (primary.extendedConfiguration in the values)
     43 persistence: the row that was written could not be removed
-      hint: the next run removes it; or, in psql: drop schema monopg_verify cascade {"volume":"pvc-c1","away_seconds":{"pod":7.2}}
+      hint: the next run removes it; or, in psql: drop table monopg_verify.token; drop schema monopg_verify {"volume":"pvc-c1","away_seconds":{"pod":7.2}}
     "#);
 }
 
@@ -228,7 +228,7 @@ async fn k3s_and_the_node() {
     .await;
     assert!(text.starts_with("passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod, after a restart of k3s, after "), "{text}");
     insta::assert_snapshot!(asked.join("\n"), @r#"
-    write a row set client_min_messages = error; drop schema if exists monopg_verify cascade; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
+    write a row set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
     delete the pod
     wait for the database select token from monopg_verify.token
     restart k3s
@@ -241,7 +241,7 @@ async fn k3s_and_the_node() {
     ask for the boot
     take the lock again
     wait for the database select token from monopg_verify.token
-    remove the row set client_min_messages = error; drop schema if exists monopg_verify cascade
+    remove the row set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify
     "#);
 }
 
