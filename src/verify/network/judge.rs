@@ -135,20 +135,7 @@ fn allowed(plan: &Plan, seen: &Seen) -> Finding {
     let mut tried = Vec::new();
     let mut slowest = 0;
     for probe in &clients {
-        let answers: Vec<(&Target, Option<&Answer>)> = probe
-            .allowed
-            .iter()
-            .map(|t| (t, seen.answer("open", &probe.name, t)))
-            .collect();
-        if answers.iter().all(|(_, a)| a.is_none()) {
-            finding.and(Finding::not_run(format!(
-                "{}: {}",
-                probe.who,
-                seen.why(probe)
-            )));
-            continue;
-        }
-        for (target, answer) in answers {
+        for (target, answer) in answered(seen, probe, &probe.allowed, "open", &mut finding) {
             let word = answer.map_or("not tried", |a| a.word.as_str());
             tried.push(json!({"who": probe.who, "address": target.to_string(), "answer": word}));
             slowest = slowest.max(answer.map_or(0, |a| a.tries));
@@ -181,6 +168,26 @@ fn allowed(plan: &Plan, seen: &Seen) -> Finding {
         );
     }
     finding
+}
+
+/// What a probe was answered, by target. If it was never asked, that is told, and there is nothing to go through.
+fn answered<'a>(
+    seen: &'a Seen,
+    probe: &Probe,
+    targets: &'a [Target],
+    want: &str,
+    finding: &mut Finding,
+) -> Vec<(&'a Target, Option<&'a Answer>)> {
+    let answers: Vec<_> = targets
+        .iter()
+        .map(|t| (t, seen.answer(want, &probe.name, t)))
+        .collect();
+    if answers.iter().any(|(_, a)| a.is_some()) {
+        return answers;
+    }
+    let why = format!("{}: {}", probe.who, seen.why(probe));
+    finding.and(Finding::not_run(why));
+    Vec::new()
 }
 
 /// Clients that cannot be there yet. A namespace that comes later is in order; one that is misspelt is not, and nobody
@@ -228,20 +235,7 @@ fn denied(plan: &Plan, seen: &Seen) -> Finding {
     let mut entered: Vec<String> = Vec::new();
     let mut by_policy = false;
     for probe in plan.probes.iter().filter(|p| !p.denied.is_empty()) {
-        let answers: Vec<(&Target, Option<&Answer>)> = probe
-            .denied
-            .iter()
-            .map(|t| (t, seen.answer("shut", &probe.name, t)))
-            .collect();
-        if answers.iter().all(|(_, a)| a.is_none()) {
-            finding.and(Finding::not_run(format!(
-                "{}: {}",
-                probe.who,
-                seen.why(probe)
-            )));
-            continue;
-        }
-        for (target, answer) in answers {
+        for (target, answer) in answered(seen, probe, &probe.denied, "shut", &mut finding) {
             let Some(answer) = answer else { continue };
             tried.push(json!({"who": probe.who, "address": target.to_string(), "answer": answer.word, "tries": answer.tries}));
             match answer.word.as_str() {
