@@ -17,7 +17,8 @@ use crate::settings::Spec;
 use crate::steps::objects;
 use crate::steps::release as release_step;
 
-const ID: CheckId = CheckId("images");
+/// The check's id.
+pub const ID: CheckId = CheckId("images");
 const LISTED: &str = "verify.images";
 
 /// See the module.

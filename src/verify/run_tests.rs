@@ -117,6 +117,27 @@ fn what_fails_and_what_could_not_be_run_both_fail_the_verdict() {
     assert_eq!(left_out, [CheckId("storage"), CheckId("images")]);
 }
 
+/// Whoever stops a database has to know that it can start again.
+#[test]
+fn nothing_is_restarted_that_might_not_come_back() {
+    let unfit = |world: &World, skip: &[&str]| unfit(&verified(world, skip).checks);
+    let mut world = World::healthy();
+    assert_eq!(unfit(&world, &[]), None);
+    // A failure that is about something else.
+    world.policies.push(
+        serde_json::json!({"metadata": {"name": "x", "namespace": "data"},
+        "spec": {"podSelector": {}, "ingress": [{}]}}),
+    );
+    assert_eq!(unfit(&world, &[]), None);
+    world.claim.as_mut().unwrap()["metadata"]["deletionTimestamp"] = "2026-11-22T10:00:00Z".into();
+    world
+        .failing
+        .push(("verify.images", 1, "ctr: no such socket"));
+    world.secret = None;
+    insta::assert_snapshot!(unfit(&world, &[]).unwrap(), @"nothing is restarted: the database might not come back (storage, credentials, images)");
+    insta::assert_snapshot!(unfit(&world, &["storage", "images"]).unwrap(), @"nothing is restarted: the database might not come back (credentials)");
+}
+
 #[test]
 fn an_api_that_does_not_answer_is_no_pass() {
     let mut world = World::healthy();
