@@ -55,6 +55,11 @@ pub const KNOWN: &[Cause] = &[
         "the pod is of an earlier revision and is not replaced by itself",
     ),
     cause(
+        "pod.finalizer",
+        Exit::NotReady,
+        "the pod stays Terminating: a finalizer keeps it",
+    ),
+    cause(
         "pod.unschedulable",
         Exit::NotReady,
         "the pod fits on no node",

@@ -10,13 +10,15 @@ use serde_json::Value;
 use super::causes::{CRASH, UNKNOWN, WAITING, problem};
 use super::facts::{Facts, condition, containers, event, is_true, list, number, text};
 use super::pod_trouble::{describe, one_line, pod_trouble_so_far};
-use super::readiness::{Expected, Readiness, judge, pod_to_replace};
+use super::readiness::{Expected, Readiness, judge, not_created, pod_to_replace};
 use crate::error::{Exit, Problem};
 
 /// A pod that is not ready for so many seconds is not merely starting.
 const PATIENCE: i64 = 180;
 /// A container that runs for so many seconds should answer its probes.
 const PROBED: i64 = 60;
+/// So many seconds after a deleted pod should be gone, a finalizer is not merely slow.
+const HELD: i64 = 15;
 /// How many events and log lines are shown.
 const EVENTS: usize = 8;
 const LINES: usize = 10;
@@ -135,9 +137,13 @@ fn release(facts: &Facts, expected: &Expected, helm: Option<&str>) -> Option<Pro
 
 /// What is seen before `ready` would give up on it.
 fn early(facts: &Facts, expected: &Expected) -> Option<Problem> {
-    let pod = facts.pod.as_ref()?;
+    let Some(pod) = facts.pod.as_ref() else {
+        let set = facts.statefulset.as_ref()?;
+        let name = format!("{}/{}", expected.namespace, expected.statefulset);
+        return not_created(facts, set, &name, None);
+    };
     if pod.pointer("/metadata/deletionTimestamp").is_some() {
-        return None;
+        return held(facts, pod);
     }
     let name = format!("{}/{}", expected.namespace, text(pod, "/metadata/name"));
     if pod_to_replace(facts).is_some() {
@@ -153,6 +159,34 @@ fn early(facts: &Facts, expected: &Expected) -> Option<Problem> {
     }
     let who = format!("the database's pod {name}");
     pod_trouble_so_far(facts, pod, &who).or_else(|| unanswered(facts, pod, &who))
+}
+
+/// A deleted pod that somebody's finalizer keeps: its containers have ended, and the next one cannot come.
+fn held(facts: &Facts, pod: &Value) -> Option<Problem> {
+    let due = text(pod, "/metadata/deletionTimestamp");
+    let finalizers: Vec<&str> = list(pod, "/metadata/finalizers")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let runs = containers(pod).any(|c| c.pointer("/state/running").is_some());
+    if finalizers.is_empty() || runs || facts.age(due)? < HELD {
+        return None;
+    }
+    let (namespace, name) = (
+        text(pod, "/metadata/namespace"),
+        text(pod, "/metadata/name"),
+    );
+    Some(
+        problem(
+            "pod.finalizer",
+            format!("pod {namespace}/{name} was deleted and does not go"),
+        )
+        .because(format!("it should have been gone at {due}"))
+        .because(format!("finalizers keep it: {}", finalizers.join(", ")))
+        .hint(format!(
+            "whoever set them has to take them away; if that one is gone for good: k3s kubectl -n {namespace} patch pod {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'"
+        )),
+    )
 }
 
 /// A container that runs and does not answer its probes.

@@ -51,8 +51,58 @@ fn before_and_beside_the_pod() {
       hint: `monopg apply` replaces it; its volume stays
     ");
     let mut look = fixture!("crash");
+    let now = look.now.unwrap().to_string();
+    let pod = look.pod.as_mut().unwrap();
+    pod["metadata"]["deletionTimestamp"] = json!(now);
+    pod["metadata"]["finalizers"] = json!(["x.y/z"]);
+    assert!(!said(&look).contains("pod.finalizer"), "it may be slow");
+    insta::assert_snapshot!(said(&after(look.clone(), 20)).replace(&now, "NOW"), @r#"
+    known: pod data/postgresql-0 was deleted and does not go
+    42 pod.finalizer: pod data/postgresql-0 was deleted and does not go
+      caused by: it should have been gone at NOW
+      caused by: finalizers keep it: x.y/z
+      hint: whoever set them has to take them away; if that one is gone for good: k3s kubectl -n data patch pod postgresql-0 --type=merge -p '{"metadata":{"finalizers":null}}'
+    "#);
+    let pod = look.pod.as_mut().unwrap();
+    pod["status"]["containerStatuses"][0]["state"] = json!({"running": {}});
+    assert!(
+        !said(&after(look, 20)).contains("pod.finalizer"),
+        "it still ends"
+    );
+    let mut look = fixture!("crash");
     look.pod.as_mut().unwrap()["metadata"]["deletionTimestamp"] = json!("2026-11-23T05:00:00Z");
     assert!(said(&look).starts_with("waiting: ") || said(&look).starts_with("unknown: "));
+}
+
+/// The controller tries ever more rarely; whoever asks an hour later shall not be told that nothing is known.
+#[test]
+fn a_pod_that_may_not_be_made() {
+    let mut look = fixture!("healthy");
+    look.pod = None;
+    let set = look.statefulset.clone().unwrap();
+    let event = |reason: &str, message: &str, count: u32, time: &str| {
+        json!({"reason": reason, "message": message, "count": count, "type": "Warning", "lastTimestamp": time,
+            "involvedObject": {"kind": "StatefulSet", "name": set["metadata"]["name"], "namespace": set["metadata"]["namespace"], "uid": set["metadata"]["uid"]}})
+    };
+    let now = look.now.unwrap().to_string();
+    look.events = vec![event(
+        "FailedCreate",
+        "forbidden: exceeded quota: q",
+        9,
+        &now,
+    )];
+    insta::assert_snapshot!(said(&after(look.clone(), 900)), @r#"
+    known: the pod of StatefulSet data/postgresql may not be made
+    42 pod.forbidden: the pod of StatefulSet data/postgresql may not be made
+      caused by: forbidden: exceeded quota: q
+      caused by: that was 900 s ago; the controller tries again by itself, up to 17 minutes apart
+      hint: raise the namespace's ResourceQuota (`k3s kubectl -n data describe quota`) or lower primary.resources
+    "#);
+    // It was made since, and is being made anew.
+    let later = (look.now.unwrap() + jiff::SignedDuration::from_secs(60)).to_string();
+    look.events
+        .push(event("SuccessfulCreate", "made", 1, &later));
+    assert!(!said(&after(look, 900)).contains("pod.forbidden"));
 }
 
 /// Who asks is told after the first failure, who waits after several.

@@ -59,7 +59,7 @@ pub fn judge(facts: &Facts, expected: &Expected) -> Readiness {
         return Readiness::Stuck(p);
     }
     let Some(pod) = &facts.pod else {
-        return match not_created(facts, sts, &name) {
+        return match not_created(facts, sts, &name, Some(RECENT)) {
             Some(p) => Readiness::Stuck(p),
             None => waiting(format!("the pod of StatefulSet {name} does not exist yet")),
         };
@@ -172,14 +172,25 @@ pub fn pod_to_replace(facts: &Facts) -> Option<String> {
         .then(|| text(pod, "/metadata/name").to_owned())
 }
 
-/// The controller may not make the pod: a quota, an admission policy. Given 2 attempts in the last minute.
-fn not_created(facts: &Facts, sts: &Value, name: &str) -> Option<Problem> {
+/// So many seconds after its last attempt it may be that the controller only has not tried again since it was mended.
+const RECENT: i64 = 60;
+
+/// The controller may not make the pod: a quota, an admission policy. Given 2 attempts, the last one within so many
+/// seconds: who waits wants to be sure, who asks is told what was said last, as the controller tries ever more rarely
+/// (after ten minutes every quarter of an hour).
+pub fn not_created(facts: &Facts, sts: &Value, name: &str, within: Option<i64>) -> Option<Problem> {
     let events = facts.events_of(sts);
-    let failed = events.iter().rev().find(|e| e.reason == "FailedCreate")?;
-    let recent = match (failed.last, facts.now) {
-        (Some(last), Some(now)) => now.as_second() - last.as_second() < 60,
-        _ => true,
+    // The newest: what failed before the pod was made is over.
+    let failed = events
+        .iter()
+        .rev()
+        .find(|e| matches!(e.reason, "FailedCreate" | "SuccessfulCreate"))
+        .filter(|e| e.reason == "FailedCreate")?;
+    let ago = match (failed.last, facts.now) {
+        (Some(last), Some(now)) => now.as_second() - last.as_second(),
+        _ => 0,
     };
+    let recent = within.is_none_or(|within| ago < within);
     let attempts: u64 = events
         .iter()
         .filter(|e| e.reason == "FailedCreate")
@@ -194,6 +205,11 @@ fn not_created(facts: &Facts, sts: &Value, name: &str) -> Option<Problem> {
         format!("the pod of StatefulSet {name} may not be made"),
     )
     .because(message.clone());
+    if ago >= RECENT {
+        p = p.because(format!(
+            "that was {ago} s ago; the controller tries again by itself, up to 17 minutes apart"
+        ));
+    }
     if message.contains("exceeded quota") || message.contains("must specify") {
         p = p.hint(format!(
             "raise the namespace's ResourceQuota (`k3s kubectl -n {} describe quota`) or lower primary.resources",

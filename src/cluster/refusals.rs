@@ -113,6 +113,38 @@ pub fn orphan_directories(spec: &Spec, names: &[String], pvs: &[Value]) -> Vec<P
         .collect()
 }
 
+/// The claim was deleted while its pod runs: Kubernetes only waits for the pod to end, then claim and data part.
+/// A deletion cannot be taken back. `volume` is the one that it is bound to.
+pub fn claim_deleted(spec: &Spec, claim: &Value, volume: Option<&Value>) -> Option<Problem> {
+    let since = text(claim, "/metadata/deletionTimestamp");
+    if since.is_empty() {
+        return None;
+    }
+    let name = format!("{}/{}", spec.namespace, values::pvc_name(&spec.release));
+    let mut p = refused(
+        "preflight.claim_deleted",
+        format!("claim {name} is being deleted since {since}"),
+    )
+    .because("it goes as soon as the pod ends, for whatever reason; the next pod begins with an empty database")
+    .hint(format!(
+        "do not restart the pod or the node; dump the database now, with pg_dumpall in pod {}",
+        values::pod_name(&spec.release)
+    ));
+    if let Some(volume) = volume {
+        let pv = text(volume, "/metadata/name");
+        let policy = text(volume, "/spec/persistentVolumeReclaimPolicy");
+        p = match policy {
+            "Retain" => p.because(format!("volume {pv} and its directory are kept (Retain)")),
+            _ => p.because(format!("volume {pv} and its directory go with it ({policy})")).hint(format!(
+                "keep them: k3s kubectl patch pv {pv} -p '{{\"spec\":{{\"persistentVolumeReclaimPolicy\":\"Retain\"}}}}'"
+            )),
+        };
+    }
+    Some(p.hint(
+        "a deletion cannot be taken back: end the pod when it suits you, then restore the dump",
+    ))
+}
+
 /// The bound volume lies outside the storage path: never moved by monopg.
 pub fn volume_elsewhere(spec: &Spec, pv: &Value) -> Option<Problem> {
     let path = directory(pv)?;

@@ -86,7 +86,9 @@ pub fn refusals(answers: &Answers, spec: &Spec, ours: bool) -> Result<Vec<Proble
     let all = answers.list(&objects::volumes())?.unwrap_or_default();
     let claim = claim(answers, spec)?;
     let mut found = Vec::new();
-    if let Some(volume) = bound(answers, spec)? {
+    let live = bound(answers, spec)?;
+    found.extend(claim.and_then(|c| refusals::claim_deleted(spec, c, live)));
+    if let Some(volume) = live {
         let directory = refusals::directory(volume).unwrap_or_default();
         let elsewhere = refusals::volume_elsewhere(spec, volume);
         let seen = entries.iter().any(|e| {

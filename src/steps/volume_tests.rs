@@ -247,6 +247,38 @@ fn an_orphan_claim() {
     assert_eq!(judge(false, true), "");
 }
 
+/// `kubectl delete pvc` while the pod runs: the claim stays until the pod ends, and then the data is parted from it.
+#[test]
+fn a_deleted_claim() {
+    let there = format!("type=directory\nentry={DIR}");
+    let mut claim = claim_of("Bound");
+    claim["metadata"]["deletionTimestamp"] = serde_json::json!("2026-11-22T10:00:00Z");
+    let judge = |policy: &str| {
+        refused(
+            &there,
+            Some(claim.clone()),
+            vec![ours("Bound", policy)],
+            true,
+            true,
+        )
+    };
+    assert_snapshot!(judge("Retain"), @r#"
+    31 preflight.claim_deleted: claim data/data-postgresql-0 is being deleted since 2026-11-22T10:00:00Z
+      caused by: it goes as soon as the pod ends, for whatever reason; the next pod begins with an empty database
+      caused by: volume pvc-c1 and its directory are kept (Retain)
+      hint: do not restart the pod or the node; dump the database now, with pg_dumpall in pod postgresql-0
+      hint: a deletion cannot be taken back: end the pod when it suits you, then restore the dump
+    "#);
+    assert_snapshot!(judge("Delete"), @r#"
+    31 preflight.claim_deleted: claim data/data-postgresql-0 is being deleted since 2026-11-22T10:00:00Z
+      caused by: it goes as soon as the pod ends, for whatever reason; the next pod begins with an empty database
+      caused by: volume pvc-c1 and its directory go with it (Delete)
+      hint: do not restart the pod or the node; dump the database now, with pg_dumpall in pod postgresql-0
+      hint: keep them: k3s kubectl patch pv pvc-c1 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
+      hint: a deletion cannot be taken back: end the pod when it suits you, then restore the dump
+    "#);
+}
+
 #[test]
 fn a_volume_elsewhere() {
     let elsewhere = |path: &str| {

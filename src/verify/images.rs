@@ -19,6 +19,7 @@ use crate::settings::Spec;
 use crate::steps::objects;
 use crate::steps::release as release_step;
 
+/// The check's id.
 pub const ID: CheckId = CheckId("images");
 const LISTED: &str = "verify.images";
 /// What k3s makes of registries.yaml; containerd's own defaults where it is not there.

@@ -39,8 +39,8 @@ pub fn disruption_budgets() -> ListRef {
     ListRef::builtin("policy", "poddisruptionbudgets", "PodDisruptionBudget")
 }
 
-/// Routes of plain connections, which only some clusters know: the Gateway API's and Traefik's.
-pub fn routes() -> [ListRef; 3] {
+/// Routes, which only some clusters know: the Gateway API's and Traefik's. Those of HTTP count as an Ingress does.
+pub fn routes() -> [ListRef; 6] {
     [
         ListRef::custom(
             "gateway.networking.k8s.io",
@@ -52,7 +52,7 @@ pub fn routes() -> [ListRef; 3] {
             "gateway.networking.k8s.io",
             "tlsroutes",
             "TLSRoute",
-            &["v1alpha2", "v1alpha3"],
+            &["v1alpha2", "v1alpha3", "v1"],
         ),
         ListRef::custom(
             "traefik.io",
@@ -60,6 +60,19 @@ pub fn routes() -> [ListRef; 3] {
             "IngressRouteTCP",
             &["v1alpha1"],
         ),
+        ListRef::custom(
+            "gateway.networking.k8s.io",
+            "httproutes",
+            "HTTPRoute",
+            &["v1", "v1beta1"],
+        ),
+        ListRef::custom(
+            "gateway.networking.k8s.io",
+            "grpcroutes",
+            "GRPCRoute",
+            &["v1", "v1alpha2"],
+        ),
+        ListRef::custom("traefik.io", "ingressroutes", "IngressRoute", &["v1alpha1"]),
     ]
 }
 

@@ -6,7 +6,8 @@
 
 use super::{CheckId, Finding, problem};
 use crate::engine::answers::{AnswerError, Answers, unreadable};
-use crate::engine::query::Query;
+use crate::engine::query::{Ask, Query};
+use crate::host::channel::quote;
 use crate::secrets::Secret;
 use crate::settings::Spec;
 use crate::steps::credentials::{self as step, REFUSED, answers_queries};
@@ -14,11 +15,26 @@ use crate::steps::objects;
 
 const ID: CheckId = CheckId("credentials");
 const WRONG: &str = "verify.login.wrong";
+const TRUST: &str = "verify.login.trust";
+
+/// Lines of pg_hba.conf that let somebody else than the pod itself in without a password, as the administrator sees
+/// them. A wrong password is tried with one user, one database and one address; such a line may be about others.
+const RULES: &str = r#"
+kc exec -i -n "$1" "$2" -c postgresql -- /bin/sh -c '
+IFS= read -r PGPASSWORD; export PGPASSWORD PGCONNECT_TIMEOUT=5 LC_ALL=C
+exec psql -w -h "$(hostname -i | cut -d " " -f 1)" -U postgres -d postgres -Atqc "$0"' "
+select left(concat_ws(chr(32), type, array_to_string(database, chr(44)), array_to_string(user_name, chr(44)), address, netmask, auth_method), 200)
+from pg_hba_file_rules where type <> 'local' and auth_method = 'trust'
+and address not like '127.%' and address not in ('::1', 'localhost') order by line_number limit 10"
+"#;
+
+/// The key of the administrator's password.
+const ADMIN: &str = "postgres-password";
 
 /// The logins that are tried: key and user.
 fn logins(spec: &Spec) -> Vec<(&str, &str)> {
     [
-        ("postgres-password", Some("postgres")),
+        (ADMIN, Some("postgres")),
         ("password", spec.username.as_deref()),
     ]
     .into_iter()
@@ -50,7 +66,23 @@ pub fn questions(spec: &Spec, answers: &Answers, run: &str) -> Result<Vec<Query>
     if let Some((_, user)) = logins(spec).last() {
         all.push(step.login(WRONG, user, &Secret::from(format!("wrong-{run}"))));
     }
+    if let Some(password) = spec.credentials.get(ADMIN) {
+        all.push(rules(spec, password));
+    }
     Ok(all)
+}
+
+fn rules(spec: &Spec, password: &Secret) -> Query {
+    let args = [&spec.namespace, &objects::pod(spec).name]
+        .map(|a| quote(a))
+        .join(" ");
+    let mut query = Query::shell(TRUST, format!("set -- {args}\n{RULES}"));
+    if let Ask::Shell { stdin, .. } = &mut query.ask {
+        let mut line = password.expose().to_vec();
+        line.push(b'\n');
+        *stdin = Some(Secret::new(line));
+    }
+    query
 }
 
 /// What the database said.
@@ -89,6 +121,27 @@ pub fn judge(spec: &Spec, answers: &Answers) -> Result<Finding, AnswerError> {
             "a wrong password could not be tried: {}",
             unreadable("psql", wrong)
         ))),
+    }
+    if users.contains(&"postgres") {
+        let out = answers.output(TRUST)?;
+        let text = out.text();
+        let lines: Vec<&str> = text.lines().filter(|l| !l.is_empty()).collect();
+        match (out.status, lines.is_empty()) {
+            (0, true) => {}
+            (0, false) => {
+                let what = "pg_hba.conf lets some in without a password";
+                let p = lines
+                    .iter()
+                    .fold(problem(ID, what), |p, l| p.because(format!("line: {l}")));
+                finding.fail(p.hint(
+                    "replace `trust` by scram-sha-256 in pg_hba.conf (the values' primary.pgHbaConfiguration, if it stands there)",
+                ));
+            }
+            _ => finding.and(Finding::not_run(format!(
+                "pg_hba.conf could not be read: {}",
+                unreadable("psql", out)
+            ))),
+        }
     }
     if finding.summary.is_empty() {
         finding.summary = format!(

@@ -9,11 +9,22 @@ use crate::verify::samples::{ADMIN, PASSWORD, World, said};
 
 /// Statuses of the administrator's login, the user's, and the wrong one.
 fn judged(statuses: [i32; 3]) -> String {
+    with_rules(statuses, 0, "")
+}
+
+/// The same, and what the database says of its pg_hba.conf.
+fn with_rules(statuses: [i32; 3], status: i32, lines: &str) -> String {
     let world = World::healthy();
     let pod = Query::objects([objects::pod(&world.spec)]);
     let mut answers = world.answers(&[pod]).0;
     let asked = questions(&world.spec, &answers, "01run").unwrap();
-    assert_eq!(asked.len(), 3);
+    assert_eq!(asked.len(), 4);
+    let rules = Output {
+        status,
+        stdout: lines.into(),
+        stderr: "psql: no".into(),
+    };
+    answers.shell.insert(asked[3].key.clone(), rules);
     for (query, status) in asked.into_iter().zip(statuses) {
         let out = Output {
             status,
@@ -55,6 +66,21 @@ fn what_the_database_says() {
     assert_snapshot!(judged([0, 0, 1]), @"not run: a wrong password could not be tried: psql could not be read: no route to host");
 }
 
+/// The wrong password is refused to the one who tries it: that says nothing of the others.
+#[test]
+fn lines_that_trust() {
+    assert_snapshot!(with_rules([0, 0, 28], 0, "host all postgres 0.0.0.0 0.0.0.0 trust\nhost app all all trust\n"), @r#"
+    failed
+    43 credentials: pg_hba.conf lets some in without a password
+      caused by: line: host all postgres 0.0.0.0 0.0.0.0 trust
+      caused by: line: host app all all trust
+      hint: replace `trust` by scram-sha-256 in pg_hba.conf (the values' primary.pgHbaConfiguration, if it stands there)
+    "#);
+    assert_snapshot!(with_rules([0, 0, 28], 1, ""), @"not run: pg_hba.conf could not be read: psql could not be read: psql: no");
+    // Told already: the administrator cannot log in.
+    assert!(!with_rules([28, 0, 28], 1, "").contains("pg_hba"));
+}
+
 #[test]
 fn passwords_travel_on_standard_input_only() {
     let world = World::healthy();
@@ -77,7 +103,8 @@ fn passwords_travel_on_standard_input_only() {
         [
             format!("{ADMIN}\n"),
             format!("{PASSWORD}\n"),
-            "wrong-01run\n".to_owned()
+            "wrong-01run\n".to_owned(),
+            format!("{ADMIN}\n"),
         ]
     );
 }

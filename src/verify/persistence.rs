@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CheckId, Finding, problem};
 use crate::cluster::facts::text;
+use crate::cluster::refusals;
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::gather::KUBECTL;
 use crate::engine::query::Query;
@@ -38,7 +39,7 @@ const AWAY: Duration = Duration::from_secs(300);
 /// A run that is told to stop takes so long to remove its row at most; the next one does it else.
 const LEAVING: Duration = Duration::from_secs(20);
 /// How long the node may be away when it boots.
-const BOOT: Duration = Duration::from_secs(300);
+pub const BOOT: Duration = Duration::from_secs(300);
 
 /// SQL as the administrator, whose password is the first line of standard input: `sql NAMESPACE POD STATEMENTS`.
 const SQL: &str = r#"
@@ -147,6 +148,8 @@ pub struct Trial<'a> {
     pub holder: &'a str,
     /// Between two looks for a node that boots.
     pub pause: Duration,
+    /// How long a node that boots may be away; [`BOOT`].
+    pub boot: Duration,
     /// Ends the check before the next restart.
     pub cancel: &'a CancellationToken,
 }
@@ -239,6 +242,11 @@ impl Trial<'_> {
         let Some(volume) = volume::bound(answers, self.spec)? else {
             return Ok(Err("the claim is not bound".into()));
         };
+        // The pod is all that keeps it: without the pod the data would part from the database.
+        let claim = volume::claim(answers, self.spec)?;
+        if let Some(p) = claim.and_then(|c| refusals::claim_deleted(self.spec, c, Some(volume))) {
+            return Ok(Err(format!("nothing is restarted: {}", p.what)));
+        }
         let name = |o: &Value, p: &str| text(o, p).to_owned();
         Ok(Ok((
             name(pod, "/metadata/uid"),
@@ -333,19 +341,18 @@ impl Trial<'_> {
                 Ok(out) if out.ok() && out.text() != before => break,
                 Ok(_) => {}
                 Err(e) if e.may_pass() => {
+                    // One that stays away is a finding, as the rest of what was found counts all the same.
                     if let Err(e) = self.host.reconnect().await
-                        && !(e.may_pass() && started.elapsed() < BOOT)
+                        && !e.may_pass()
                     {
                         return Err(e);
                     }
                 }
                 Err(e) => return Err(e),
             }
-            if started.elapsed() > BOOT {
-                finding.fail(problem(
-                    ID,
-                    format!("the node did not boot within {} s", BOOT.as_secs()),
-                ));
+            if started.elapsed() > self.boot {
+                let what = format!("the node did not boot within {} s", self.boot.as_secs());
+                finding.fail(problem(ID, what).hint("look at its console; once it is there, `monopg diagnose` and `monopg verify` tell how the database is"));
                 return Ok(None);
             }
         }

@@ -51,7 +51,11 @@ impl Host for Played {
     }
     async fn reconnect(&self) -> Result<(), HostError> {
         self.asked.lock().unwrap().push("reconnect".into());
-        Ok(())
+        let mut script = self.script.lock().unwrap();
+        match script.iter().position(|(label, _)| *label == "reconnect") {
+            Some(at) => script.remove(at).unwrap().1.map(drop),
+            None => Ok(()),
+        }
     }
     fn round_trips(&self) -> u64 {
         0
@@ -90,7 +94,15 @@ async fn tried(
     restart: Restart,
     script: Vec<(&'static str, Result<Output, HostError>)>,
 ) -> (String, Vec<String>) {
-    let mut world = World::healthy();
+    tried_in(World::healthy(), restart, BOOT, script).await
+}
+
+async fn tried_in(
+    mut world: World,
+    restart: Restart,
+    boot: Duration,
+    script: Vec<(&'static str, Result<Output, HostError>)>,
+) -> (String, Vec<String>) {
     world.pod()["metadata"]["uid"] = json!("u-old");
     let host = Played {
         script: Mutex::new(script.into()),
@@ -104,6 +116,7 @@ async fn tried(
         run: "01token",
         holder: "me",
         pause: Duration::from_millis(1),
+        boot,
         cancel: &CancellationToken::new(),
     };
     let text = match trial.run(&answers).await {
@@ -158,6 +171,22 @@ async fn the_row_does_not_come_back() {
             "{asked:?}"
         );
     }
+}
+
+/// The claim would go with the pod, and the next pod would get an empty volume.
+#[tokio::test]
+async fn a_deleted_claim_keeps_the_pod() {
+    let mut world = World::healthy();
+    world.claim.as_mut().unwrap()["metadata"]["deletionTimestamp"] = json!("2026-11-22T10:00:00Z");
+    let (text, asked) = tried_in(
+        world,
+        Restart::Pod,
+        BOOT,
+        vec![(WRITTEN, says("on")), deleted()],
+    )
+    .await;
+    insta::assert_snapshot!(text, @"not run: nothing is restarted: claim data/data-postgresql-0 is being deleted since 2026-11-22T10:00:00Z {}");
+    assert_eq!(asked, [""; 0]);
 }
 
 #[tokio::test]
@@ -245,6 +274,35 @@ async fn k3s_and_the_node() {
     "#);
 }
 
+/// What was found before it went away is told all the same.
+#[tokio::test]
+async fn a_node_that_stays_away() {
+    let (text, _) = tried_in(
+        World::healthy(),
+        Restart::Node,
+        Duration::ZERO,
+        vec![
+            (WRITTEN, says("on")),
+            deleted(),
+            (WAIT, says("1007.7\n01token")),
+            (WAIT, says("1010.0\n01token")),
+            ("ask for the boot", says("b1")),
+            ("boot the node", says("")),
+            ("ask for the boot", lost()),
+            ("reconnect", lost()),
+            (REMOVED, lost()),
+        ],
+    )
+    .await;
+    insta::assert_snapshot!(text, @r#"
+    failed
+    43 persistence: the node did not boot within 0 s
+      hint: look at its console; once it is there, `monopg diagnose` and `monopg verify` tell how the database is
+    43 persistence: the row that was written could not be removed
+      hint: the next run removes it; or, in psql: drop schema monopg_verify cascade {"volume":"pvc-c1","away_seconds":{"pod":7.2}}
+    "#);
+}
+
 /// Told to stop while the pod is away: nothing is waited for, the row goes.
 #[tokio::test]
 async fn told_to_stop() {
@@ -270,6 +328,7 @@ async fn told_to_stop() {
         run: "01token",
         holder: "me",
         pause: Duration::from_millis(1),
+        boot: BOOT,
         cancel: &cancel,
     };
     cancel.cancel();

@@ -1,4 +1,4 @@
-//! `release`: what was pinned is what is deployed, and every object of it is as rendered.
+//! `release`: what was pinned is what is deployed, every object of it is as rendered, and its pod is ready.
 //!
 //! May depend on `steps::release` and `cluster`. One reason: the step says what it would do; here all objects are
 //! compared field by field, whether or not the record vouches for them.
@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use super::{Check, CheckId, Finding, problem};
 use crate::cluster::drift;
+use crate::cluster::facts::is_true;
 use crate::engine::answers::Answers;
 use crate::engine::query::Query;
 use crate::engine::step::{Change, Step as _, StepError, Verdict};
 use crate::error::Problem;
 use crate::settings::Spec;
+use crate::steps::objects;
 use crate::steps::release::record::Recorded;
 use crate::steps::release::{self as step};
 
@@ -32,6 +34,20 @@ impl Release {
 
     fn name(&self) -> String {
         format!("{}/{}", self.step.spec.namespace, self.step.spec.release)
+    }
+
+    /// What is wrong if nobody can connect now: objects may be as rendered, and the database down all the same.
+    fn ready(&self, answers: &Answers) -> Result<Option<Problem>, StepError> {
+        let wanted = objects::pod(&self.step.spec);
+        let name = format!("{}/{}", self.step.spec.namespace, wanted.name);
+        let what = match answers.object(&wanted)? {
+            None => format!("the database's pod {name} does not exist"),
+            Some(pod) if is_true(pod, "Ready") => return Ok(None),
+            Some(_) => format!("the database's pod {name} is not ready"),
+        };
+        Ok(Some(
+            problem(ID, what).hint("`monopg diagnose` tells why, and what to do"),
+        ))
     }
 }
 
@@ -63,11 +79,13 @@ impl Check for Release {
     }
 
     fn title(&self) -> &'static str {
-        "The release is as pinned, and every object of it as rendered"
+        "The release is as pinned, every object of it as rendered, and its pod ready"
     }
 
     fn questions(&self) -> Vec<Query> {
-        self.step.whole()
+        let mut all = self.step.whole();
+        all.push(Query::objects([objects::pod(&self.step.spec)]));
+        all
     }
 
     fn judge(&self, answers: &Answers) -> Result<Finding, StepError> {
@@ -136,13 +154,18 @@ impl Check for Release {
             finding.measure("applied_at", record.at.clone());
         }
         finding.summary = format!(
-            "{} {} as pinned, revision {}, {seen} objects as rendered",
+            "{} {} as pinned, revision {}, {seen} objects as rendered, ready",
             spec.chart.name,
             spec.chart.version,
             revision.unwrap_or_default()
         );
         if !differences.is_empty() {
             finding.fail(differs(&self.name(), differences));
+        }
+        let ready = self.ready(answers)?;
+        finding.measure("ready", ready.is_none());
+        if let Some(problem) = ready {
+            finding.fail(problem);
         }
         Ok(finding)
     }

@@ -13,9 +13,24 @@ fn judged(spoil: impl FnOnce(&mut World)) -> String {
 
 #[test]
 fn as_pinned_and_as_rendered() {
-    insta::assert_snapshot!(judged(|_| {}), @"passed: postgresql 17.0.2 as pinned, revision 3, 3 objects as rendered");
+    insta::assert_snapshot!(judged(|_| {}), @"passed: postgresql 17.0.2 as pinned, revision 3, 3 objects as rendered, ready");
     let found = World::healthy().found("release").unwrap();
-    insta::assert_snapshot!(serde_json::Value::from(found.measured), @r#"{"chart_sha256":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","chart":"postgresql 17.0.2","revision":3,"objects":3,"differences":0,"helm":"4.1.4","values_sha256":[],"applied_at":"2026-11-22T10:00:00Z"}"#);
+    insta::assert_snapshot!(serde_json::Value::from(found.measured), @r#"{"chart_sha256":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","chart":"postgresql 17.0.2","revision":3,"objects":3,"differences":0,"helm":"4.1.4","values_sha256":[],"applied_at":"2026-11-22T10:00:00Z","ready":true}"#);
+}
+
+/// What runs is as rendered in both cases: who asks from cron wants to know all the same.
+#[test]
+fn the_database_is_down() {
+    insta::assert_snapshot!(judged(|w| w.pod()["status"]["conditions"] = json!([])), @r#"
+    failed
+    43 release: the database's pod data/postgresql-0 is not ready
+      hint: `monopg diagnose` tells why, and what to do
+    "#);
+    insta::assert_snapshot!(judged(|w| w.pod = None), @r#"
+    failed
+    43 release: the database's pod data/postgresql-0 does not exist
+      hint: `monopg diagnose` tells why, and what to do
+    "#);
 }
 
 #[test]

@@ -122,12 +122,13 @@ impl Check for Restart {
             finding.warn(problem(ID, what).hint("keep one of them"));
         }
         for budget in budgets {
-            let none = |key: &str, values: [&str; 2]| {
+            let none = |key: &str| {
                 let value = budget.pointer(&format!("/spec/{key}"));
                 let value = value.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
-                value.is_some_and(|v| values.contains(&v.as_str()))
+                value.map(|v| matches!(v.trim_end_matches('%'), "0" | "00"))
             };
-            if none("minAvailable", ["1", "100%"]) || none("maxUnavailable", ["0", "0%"]) {
+            // Of one pod, any part that is asked for is the whole: percentages are rounded up.
+            if none("minAvailable") == Some(false) || none("maxUnavailable") == Some(true) {
                 let name = text(budget, "/metadata/name");
                 let what = format!(
                     "PodDisruptionBudget {}/{name} never lets the only pod go: `kubectl drain` waits for ever",

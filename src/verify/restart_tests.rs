@@ -67,6 +67,26 @@ fn budgets() {
     43 restart.safety: PodDisruptionBudget data/b0 never lets the only pod go: `kubectl drain` waits for ever
       hint: set primary.pdb.minAvailable: 0 or maxUnavailable: 1 in the values
     "#);
+    for never in [
+        json!({"minAvailable": "50%"}),
+        json!({"minAvailable": 2}),
+        json!({"minAvailable": "1%"}),
+    ] {
+        assert!(
+            with(std::slice::from_ref(&never)).contains("never lets the only pod go"),
+            "{never}"
+        );
+    }
+    for fine in [
+        json!({"minAvailable": "0%"}),
+        json!({"minAvailable": 0}),
+        json!({"maxUnavailable": "1%"}),
+    ] {
+        assert!(
+            with(std::slice::from_ref(&fine)).starts_with("passed"),
+            "{fine}"
+        );
+    }
     insta::assert_snapshot!(with(&[json!({"maxUnavailable": "0%"})]), @r#"
     warning
     43 restart.safety: PodDisruptionBudget data/b0 never lets the only pod go: `kubectl drain` waits for ever

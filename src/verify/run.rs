@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::persistence::{self, Restart, Trial};
 use super::{
     Check, CheckId, CheckResult, Finding, IDS, Level, Outcome, exposure, images, login, network,
+    storage,
 };
 use crate::engine::answers::Answers;
 use crate::engine::emit::HostEmitter;
@@ -195,7 +196,10 @@ async fn checked(
     let started = Instant::now();
     let finding = match options.leaves_out(persistence::ID) {
         true => Finding::not_run(LEFT_OUT),
-        false => restarted(host, spec, &answers, options, emitter).await?,
+        false => match (options.restarts(), unfit(&results)) {
+            (true, Some(why)) => Finding::not_run(why),
+            _ => restarted(host, spec, &answers, options, emitter).await?,
+        },
     };
     let result = result(
         persistence::ID,
@@ -222,6 +226,24 @@ async fn asked_until(
         () = options.cancel.cancelled() => Err(Stop::Cancelled),
         answers = gather::ask(host, asked, lock) => Ok(answers?),
     }
+}
+
+/// The checks that tell whether a database that is stopped can start again, on the same data.
+const TO_START: [CheckId; 3] = [storage::ID, CREDENTIALS, images::ID];
+
+/// Why nothing may be restarted: what runs now would perhaps not come back, or without its data.
+fn unfit(results: &[CheckResult]) -> Option<String> {
+    let failed: Vec<&str> = results
+        .iter()
+        .filter(|r| TO_START.contains(&r.check) && r.failing)
+        .map(|r| r.check.0)
+        .collect();
+    (!failed.is_empty()).then(|| {
+        format!(
+            "nothing is restarted: the database might not come back ({})",
+            failed.join(", ")
+        )
+    })
 }
 
 const LEFT_OUT: &str = "left out by --skip";
@@ -362,6 +384,7 @@ async fn restarted(
         run: &options.run_id,
         holder: &options.holder,
         pause: Duration::from_secs(2),
+        boot: persistence::BOOT,
         cancel: &options.cancel,
     };
     let finding = trial.run(answers).await.map_err(GatherError::from)?;

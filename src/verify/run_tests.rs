@@ -68,7 +68,7 @@ fn a_healthy_database_passes() {
     world.pod()["spec"]["containers"][0]["startupProbe"] = probe;
     assert_eq!(world.others(), [""; 0]);
     insta::assert_snapshot!(told(&verified(&world, &[])), @r#"
-    passed release: postgresql 17.0.2 as pinned, revision 3, 3 objects as rendered
+    passed release: postgresql 17.0.2 as pinned, revision 3, 3 objects as rendered, ready
     passed storage: data-postgresql-0 is bound to /srv/k3s-storage/pvc-c1_data_data-postgresql-0, kept, 20.0 GiB free
     passed credentials: Secret data/postgresql-credentials is as in the inventory (password, postgres-password), and stands nowhere else
     passed network.policy: let in, as declared: every pod of namespace apps
@@ -88,7 +88,7 @@ fn what_fails_and_what_could_not_be_run_both_fail_the_verdict() {
         .failing
         .push(("verify.images", 1, "ctr: no such socket"));
     insta::assert_snapshot!(told(&verified(&world, &[])), @r#"
-    passed release: postgresql 17.0.2 as pinned, revision 3, 3 objects as rendered
+    passed release: postgresql 17.0.2 as pinned, revision 3, 3 objects as rendered, ready
     failed storage: volume pvc-c1 has the reclaim policy Delete: the data goes with the claim
     passed credentials: Secret data/postgresql-credentials is as in the inventory (password, postgres-password), and stands nowhere else
     passed network.policy: let in, as declared: every pod of namespace apps
@@ -115,6 +115,27 @@ fn what_fails_and_what_could_not_be_run_both_fail_the_verdict() {
         .map(|c| c.check)
         .collect();
     assert_eq!(left_out, [CheckId("storage"), CheckId("images")]);
+}
+
+/// Whoever stops a database has to know that it can start again.
+#[test]
+fn nothing_is_restarted_that_might_not_come_back() {
+    let unfit = |world: &World, skip: &[&str]| unfit(&verified(world, skip).checks);
+    let mut world = World::healthy();
+    assert_eq!(unfit(&world, &[]), None);
+    // A failure that is about something else.
+    world.policies.push(
+        serde_json::json!({"metadata": {"name": "x", "namespace": "data"},
+        "spec": {"podSelector": {}, "ingress": [{}]}}),
+    );
+    assert_eq!(unfit(&world, &[]), None);
+    world.claim.as_mut().unwrap()["metadata"]["deletionTimestamp"] = "2026-11-22T10:00:00Z".into();
+    world
+        .failing
+        .push(("verify.images", 1, "ctr: no such socket"));
+    world.secret = None;
+    insta::assert_snapshot!(unfit(&world, &[]).unwrap(), @"nothing is restarted: the database might not come back (storage, credentials, images)");
+    insta::assert_snapshot!(unfit(&world, &["storage", "images"]).unwrap(), @"nothing is restarted: the database might not come back (credentials)");
 }
 
 #[test]

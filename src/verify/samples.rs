@@ -60,7 +60,7 @@ pub struct World {
     pub services: Vec<Value>,
     pub slices: Vec<Value>,
     pub ingresses: Vec<Value>,
-    pub routes: [Option<Vec<Value>>; 3],
+    pub routes: [Option<Vec<Value>>; 6],
     /// Policies beside the release's.
     pub policies: Vec<Value>,
     pub budgets: Vec<Value>,
@@ -174,7 +174,7 @@ impl World {
             services: Vec::new(),
             slices: Vec::new(),
             ingresses: Vec::new(),
-            routes: [None, None, None],
+            routes: [const { None }; 6],
             policies: Vec::new(),
             budgets: Vec::new(),
             namespaces: Vec::new(),

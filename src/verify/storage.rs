@@ -11,13 +11,15 @@ use crate::cluster::{refusals, values};
 use crate::engine::answers::Answers;
 use crate::engine::query::Query;
 use crate::engine::step::StepError;
+use crate::error::Problem;
 use crate::host::channel::quote;
 use crate::settings::Spec;
 use crate::steps::facts::Facts;
 use crate::steps::space::{Space, gib};
 use crate::steps::{objects, storage, volume};
 
-const ID: CheckId = CheckId("storage");
+/// The check's id.
+pub const ID: CheckId = CheckId("storage");
 const DIRECTORIES: &str = "verify.storage";
 
 /// See the module.
@@ -39,6 +41,7 @@ for d in "$p"/*"$suffix"; do
     data=$(stat -L -c '%a %u' -- "${f%/*}"); read -r version <"$f"; break
   done
   printf 'directory=%s %s %s %s\n' "$(stat -L -c '%d %u' -- "$d")" "$data" "$version" "$d"
+  real=$(readlink -f -- "$d"); case $real in "$(readlink -f -- "$p")"/*) ;; *) printf 'outside=%s %s\n' "$d" "$real" ;; esac
   set -- $(stat -f -c '%a %S' -- "$d")
   [ $(($1 * $2)) -ge "$wanted" ] || printf 'used=%s\n' "$(timeout 20 du -skx -- "$d" 2>/dev/null | cut -f 1)"
 done
@@ -126,6 +129,9 @@ impl Storage {
             )),
         }
         let volume = volume::bound(answers, &self.spec)?;
+        if let Some(deleted) = refusals::claim_deleted(&self.spec, claim, volume) {
+            finding.fail(deleted);
+        }
         if phase != "Bound" || volume.is_none_or(|v| text(v, "/status/phase") != "Bound") {
             let what = match volume {
                 Some(v) => format!(
@@ -185,6 +191,20 @@ impl Storage {
                 self.spec.storage_path
             );
             finding.fail(problem(ID, what).hint(format!("see `findmnt -T {path}` on the node")));
+        }
+        if let Some(real) = facts
+            .all("outside")
+            .iter()
+            .find_map(|line| line.strip_prefix(path)?.strip_prefix(' '))
+        {
+            let what = format!(
+                "{path} is a link to {real}, outside of {}",
+                self.spec.storage_path
+            );
+            finding
+                .fail(problem(ID, what).hint(
+                    "stop the database, then move the directory itself to where the link is",
+                ));
         }
         if found.version == "-" {
             let what = format!("there is no database in {path}: no PG_VERSION");
@@ -314,6 +334,14 @@ impl Check for Storage {
             finding.fail(
                 problem(ID, what).hint("`monopg apply` sets k3s' default-local-storage-path"),
             );
+        }
+        // The database may have begun anew beside its own data, and be well in every other respect.
+        let volumes = answers.list(&objects::volumes())?.unwrap_or_default();
+        for p in refusals::orphan_pvs(&self.spec, volumes, volume::claim(answers, &self.spec)?) {
+            finding.warn(Problem {
+                hints: vec!["is the database's content in there? Look before anything is removed; if it is not needed any more, remove the volume object by hand: the directory stays".into()],
+                ..p
+            });
         }
         if let Some(volume) = self.claim_and_volume(answers, &mut finding)? {
             self.volume(volume, &mut finding);

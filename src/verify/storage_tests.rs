@@ -26,6 +26,10 @@ fn claim_and_volume() {
     failed
     43 storage: claim data/data-postgresql-0 does not exist
       hint: run `monopg apply`
+    43 preflight.orphan_pv: volume pvc-c1 belonged to claim data/data-postgresql-0 and is still there
+      caused by: it is Bound
+      caused by: its data lies in /srv/k3s-storage/pvc-c1_data_data-postgresql-0
+      hint: is the database's content in there? Look before anything is removed; if it is not needed any more, remove the volume object by hand: the directory stays
     "#);
     insta::assert_snapshot!(judged(|w| w.claim.as_mut().unwrap()["status"]["phase"] = json!("Lost")), @r#"
     failed
@@ -73,6 +77,47 @@ fn claim_and_volume() {
 }
 
 #[test]
+fn a_claim_that_only_its_pod_keeps() {
+    let deleted = |w: &mut World| {
+        w.claim.as_mut().unwrap()["metadata"]["deletionTimestamp"] = json!("2026-11-22T10:00:00Z");
+    };
+    insta::assert_snapshot!(judged(deleted), @r#"
+    failed
+    43 preflight.claim_deleted: claim data/data-postgresql-0 is being deleted since 2026-11-22T10:00:00Z
+      caused by: it goes as soon as the pod ends, for whatever reason; the next pod begins with an empty database
+      caused by: volume pvc-c1 and its directory are kept (Retain)
+      hint: do not restart the pod or the node; dump the database now, with pg_dumpall in pod postgresql-0
+      hint: a deletion cannot be taken back: end the pod when it suits you, then restore the dump
+    "#);
+    let found = judged(|w| {
+        deleted(w);
+        w.volumes[0]["spec"]["persistentVolumeReclaimPolicy"] = json!("Delete");
+    });
+    assert!(
+        found.contains("pvc-c1 and its directory go with it (Delete)"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_volume_of_the_claim_before() {
+    insta::assert_snapshot!(judged(|w| {
+        let mut old = w.volumes[0].clone();
+        old["metadata"]["name"] = json!("pvc-c0");
+        old["spec"]["claimRef"]["uid"] = json!("c0");
+        old["spec"]["hostPath"]["path"] = json!("/srv/k3s-storage/pvc-c0_data_data-postgresql-0");
+        old["status"]["phase"] = json!("Released");
+        w.volumes.push(old);
+    }), @r#"
+    warning
+    43 preflight.orphan_pv: volume pvc-c0 belonged to claim data/data-postgresql-0 and is still there
+      caused by: it is Released
+      caused by: its data lies in /srv/k3s-storage/pvc-c0_data_data-postgresql-0
+      hint: is the database's content in there? Look before anything is removed; if it is not needed any more, remove the volume object by hand: the directory stays
+    "#);
+}
+
+#[test]
 fn the_directory() {
     let with = |line: &str| {
         let text = format!("device=65\n{line}");
@@ -88,6 +133,11 @@ fn the_directory() {
     failed
     43 storage: /srv/k3s-storage/pvc-c1_data_data-postgresql-0 is on another file system than /srv/k3s-storage: something is mounted between the two
       hint: see `findmnt -T /srv/k3s-storage/pvc-c1_data_data-postgresql-0` on the node
+    "#);
+    insta::assert_snapshot!(with(&format!("directory=65 0 700 1001 17 {DIRECTORY}\noutside={DIRECTORY} /root/v")), @r#"
+    failed
+    43 storage: /srv/k3s-storage/pvc-c1_data_data-postgresql-0 is a link to /root/v, outside of /srv/k3s-storage
+      hint: stop the database, then move the directory itself to where the link is
     "#);
     insta::assert_snapshot!(with(&format!("directory=65 0 - - - {DIRECTORY}")), @r#"
     failed
@@ -158,7 +208,7 @@ fn room() {
 
 #[test]
 fn a_real_shell_looks_at_real_directories() {
-    let temp = tempfile::tempdir().unwrap();
+    let (temp, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut spec = World::healthy().spec;
     spec.storage_path = temp.path().to_str().unwrap().to_owned();
     // More than any disk has: then it is counted what is used.
@@ -182,6 +232,21 @@ fn a_real_shell_looks_at_real_directories() {
     assert!(text.starts_with(&want), "{text}");
     let used: u64 = text.rsplit('=').next().unwrap().parse().unwrap();
     assert!(used > 0 && out.ok(), "{text}");
+    assert!(!text.contains("outside="), "{text}");
+    // A link to within is as good as the directory; one that leads out of the storage path is not.
+    for (target, outside) in [
+        (temp.path().join("moved"), false),
+        (elsewhere.path().join("moved"), true),
+    ] {
+        std::fs::rename(&volume, &target).unwrap();
+        std::os::unix::fs::symlink(&target, &volume).unwrap();
+        let text = in_shell(script(question).0, b"").text();
+        let real = target.canonicalize().unwrap();
+        let line = format!("\noutside={} {}\n", volume.display(), real.display());
+        assert_eq!(text.contains(&line), outside, "{text}");
+        std::fs::remove_file(&volume).unwrap();
+        std::fs::rename(&target, &volume).unwrap();
+    }
     std::fs::remove_file(volume.join("data/PG_VERSION")).unwrap();
     let text = in_shell(script(question).0, b"").text();
     assert!(

@@ -91,6 +91,21 @@ fn full(object: &Value) -> String {
     )
 }
 
+/// Whether a Service is nothing but a DNS name of the other one, or of a pod behind it.
+fn alias(service: &Value, other: &Value) -> bool {
+    let target = text(service, "/spec/externalName").trim_end_matches('.');
+    let labels: Vec<&str> = target.split('.').collect();
+    let (name, namespace) = (
+        text(other, "/metadata/name"),
+        text(other, "/metadata/namespace"),
+    );
+    text(service, "/spec/type") == "ExternalName"
+        && labels
+            .windows(3)
+            .take(2)
+            .any(|w| w[0] == name && w[1] == namespace && w[2] == "svc")
+}
+
 fn texts(values: &[Value]) -> Vec<String> {
     values
         .iter()
@@ -133,6 +148,30 @@ impl<'a> Seen<'a> {
                     found.push(Entry { service, port });
                 }
             }
+        }
+        let named: Vec<Entry<'a>> = found
+            .iter()
+            .flat_map(|entry: &Entry<'a>| self.other_names(entry))
+            .collect();
+        found.extend(named);
+        found
+    }
+
+    /// ExternalName Services that are another name of this one, as a route may have for a Service of another namespace.
+    /// The port is the caller's to say; theirs is only looked at for its name.
+    fn other_names(&self, entry: &Entry<'a>) -> Vec<Entry<'a>> {
+        let port = number(entry.port, "/port");
+        let mut found = Vec::new();
+        for service in self.services.iter().filter(|s| alias(s, entry.service)) {
+            found.push(Entry {
+                service,
+                port: entry.port,
+            });
+            let own = list(service, "/spec/ports").iter();
+            found.extend(
+                own.filter(|p| number(p, "/port") == port)
+                    .map(|port| Entry { service, port }),
+            );
         }
         found
     }
@@ -187,6 +226,8 @@ impl<'a> Seen<'a> {
         }
         list(self.pod, "/spec/containers")
             .iter()
+            // One of these runs beside the others if it is restarted always.
+            .chain(list(self.pod, "/spec/initContainers"))
             .flat_map(|c| list(c, "/ports"))
             .filter(|p| number(p, "/containerPort") == Some(PORT))
             .filter(|p| number(p, "/hostPort").is_some_and(|n| n > 0))

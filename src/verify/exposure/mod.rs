@@ -39,7 +39,7 @@ l=$(ss -Hltnp) || exit
 printf '%s\n' "$l" | while read -r _ _ _ local _ users; do printf 'listen=%s %s\n' "$local" "$users"; done
 for p in $(printf '%s\n' "$l" | grep -o 'pid=[0-9]*' | sort -u); do
   p=${p#pid=}
-  { tr '\0' '\n' <"/proc/$p/cmdline" | grep -q -e 5432; } 2>/dev/null && echo "forwards=$p"
+  { tr '\0' '\n' <"/proc/$p/cmdline" | grep -qw -e 5432; } 2>/dev/null && echo "forwards=$p"
 done
 :"#;
 

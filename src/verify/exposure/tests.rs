@@ -91,6 +91,44 @@ fn services() {
     );
 }
 
+/// A route of another namespace reaches the database by a Service that is only a name.
+#[test]
+fn a_service_that_is_another_name() {
+    let with = |target: &str, port: i64| {
+        let mut w = World::healthy();
+        w.services.push(
+            json!({"kind": "Service", "metadata": {"name": "pg", "namespace": "edge"},
+            "spec": {"type": "ExternalName", "externalName": target}}),
+        );
+        w.routes[2] = Some(vec![
+            json!({"kind": "IngressRouteTCP", "metadata": {"name": "r", "namespace": "edge"},
+            "spec": {"routes": [{"services": [{"name": "pg", "port": port}]}]}}),
+        ]);
+        w.judged("network.exposure")
+    };
+    insta::assert_snapshot!(with("postgresql.data.svc.cluster.local", 5432), @r#"
+    failed
+    43 network.exposure: IngressRouteTCP edge/r leads to the database, on addresses that are not known
+      hint: take it away: k3s kubectl -n edge delete ingressroutetcp r
+      hint: if that is a VPN or another private network: name it in monopg_private_cidrs
+    "#);
+    for target in [
+        "postgresql.data.svc",
+        "postgresql-0.postgresql.data.svc.cluster.local.",
+    ] {
+        assert!(with(target, 5432).starts_with("failed"), "{target}");
+    }
+    for (target, port) in [
+        ("postgresql.data.svc.cluster.local", 80),
+        ("postgresql.other.svc.cluster.local", 5432),
+        ("other.data.svc.cluster.local", 5432),
+        ("a.b.postgresql.data.svc.example.org", 5432),
+        ("", 5432),
+    ] {
+        assert!(with(target, port).starts_with("passed"), "{target} {port}");
+    }
+}
+
 #[test]
 fn a_service_whose_addresses_somebody_wrote_by_hand() {
     insta::assert_snapshot!(judged(|w| {
@@ -109,6 +147,8 @@ fn a_service_whose_addresses_somebody_wrote_by_hand() {
 
 #[test]
 fn the_pod_itself() {
+    let sidecar = json!([{"name": "proxy", "restartPolicy": "Always", "ports": [{"containerPort": 5432, "hostPort": 15432}]}]);
+    assert!(judged(|w| w.pod()["spec"]["initContainers"] = sidecar).contains("hostPort of pod"));
     insta::assert_snapshot!(judged(|w| w.pod()["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(15432)), @r#"
     failed
     43 network.exposure: hostPort of pod data/postgresql-0 leads to the database from outside: 192.168.1.5, port 15432
@@ -160,6 +200,9 @@ fn ingresses_and_routes() {
       hint: take it away: k3s kubectl -n data delete ingressroutetcp r
       hint: if that is a VPN or another private network: name it in monopg_private_cidrs
     "#);
+    let http = json!({"kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "data"},
+        "spec": {"rules": [{"backendRefs": [{"name": "postgresql", "port": 5432}]}]}});
+    assert!(judged(|w| w.routes[3] = Some(vec![http])).contains("HTTPRoute data/r leads to"));
     // To another port of it, or to another one of the same name elsewhere.
     let mut w = World::healthy();
     w.routes[0] = Some(vec![
