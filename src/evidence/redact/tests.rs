@@ -30,6 +30,9 @@ pub fn spellings(secret: &str) -> Vec<(String, String)> {
     let json = json[1..json.len() - 1].to_owned();
     add("plain", secret.to_owned());
     let twice = serde_json::to_string(&json).unwrap();
+    add("json in a url", percent(&json, true, false));
+    let html = json.replace('&', "&amp;").replace('<', "&lt;");
+    add("json in html", html.replace('"', "&quot;"));
     add("json twice", twice[1..twice.len() - 1].to_owned());
     add("json", json);
     add(
