@@ -87,6 +87,27 @@ fn hostile_text_makes_no_element_and_no_attribute() {
 }
 
 #[test]
+fn headings_stand_once() {
+    let heading = Regex::new(r"(?s)<h2[^>]*>(.*?)</h2>").unwrap();
+    for (problems, check_mode) in [(false, true), (true, true), (false, false)] {
+        let mut page = page(PAGES[1].1);
+        page.run.check_mode = check_mode;
+        page.run.interrupted = true;
+        if !problems {
+            page.verdict.problems.clear();
+        }
+        let html = render(&page, Lang::En).unwrap();
+        let all: Vec<&str> = heading
+            .captures_iter(&html)
+            .map(|c| c.get(1).unwrap().as_str())
+            .collect();
+        let once: BTreeSet<&str> = all.iter().copied().collect();
+        assert_eq!(all.len(), once.len(), "{all:?}");
+        assert!(all.contains(&"The run"), "{all:?}");
+    }
+}
+
+#[test]
 fn the_test_of_hostile_text_would_see_it() {
     assert!(elements("<p onclick=\"x\">").contains("p onclick"));
     assert!(elements("<script>").contains("script"));
