@@ -212,6 +212,7 @@ pub const TABLE: &[Word] = words! {
     "component.inventory" => "Inventory", "Inventaire";
     "component.postgresql" => "PostgreSQL", "PostgreSQL";
     "component.image" => "Image", "Image";
+    "component.node_file" => "File on the node", "Fichier du nœud";
     "component.exporter" => "Exporter", "Exporteur";
 
     "commands.title" => "Commands", "Commandes";

@@ -276,6 +276,19 @@ fn every_text_is_used_and_every_text_that_is_used_is_there() {
     assert!(seen > 60, "the template was not understood");
 }
 
+/// A bundle names digests of files on the node too.
+#[test]
+fn every_component_of_a_bundle_has_words() {
+    let components = crate::evidence::bundle::tests::bundle_of("word")
+        .run
+        .components;
+    assert!(components.len() > 5);
+    for c in components {
+        let key = format!("component.{}", c.what);
+        assert!(Words::of(Lang::Fr).find(&key).is_some(), "{key}");
+    }
+}
+
 #[test]
 fn every_check_and_criterion_has_words() {
     for lang in Lang::ALL {
