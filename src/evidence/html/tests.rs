@@ -5,7 +5,7 @@ use regex::Regex;
 use super::samples::{HOSTILE, PAGES, hostile, page};
 use super::table::TABLE;
 use super::*;
-use crate::evidence::page::{Bar, Caller, Command, Component, Missing};
+use crate::evidence::page::{Bar, Caller, Command, Component, Missing, Outcome};
 
 /// Every page in both languages, also the hostile ones and the one of which nothing is known.
 fn all() -> Vec<(String, String)> {
@@ -84,6 +84,30 @@ fn hostile_text_makes_no_element_and_no_attribute() {
             && shown.contains("{{ 7*7 }}")
     );
     assert!(HOSTILE.contains("<script>"));
+}
+
+#[test]
+fn what_nobody_verified_is_not_called_as_it_shall_be() {
+    let headline = |checks: bool, outcome: Outcome| {
+        let mut page = page(PAGES[0].1);
+        page.verdict.outcome = outcome;
+        if !checks {
+            page.checks.clear();
+        }
+        let html = render(&page, Lang::En).unwrap();
+        let (_, rest) = html.split_once("<h1>").unwrap();
+        rest.split_once("</h1>").unwrap().0.to_owned()
+    };
+    let unverified = "The run went well; nothing was verified";
+    for (checks, outcome, want) in [
+        (true, Outcome::Passed, "Everything is as it shall be"),
+        (true, Outcome::Warning, "As it shall be, with warnings"),
+        (false, Outcome::Passed, unverified),
+        (false, Outcome::Warning, unverified),
+        (false, Outcome::Failed, "Not as it shall be"),
+    ] {
+        assert_eq!(headline(checks, outcome), want);
+    }
 }
 
 #[test]
