@@ -282,7 +282,8 @@ fn digest(path: &Path, largest: u64) -> Option<String> {
 
 /// The files that the inventory is read from, with their digests as they lie there (encrypted ones encrypted).
 fn inventory(options: &settings::Options) -> Vec<(String, String)> {
-    let mut files: Vec<String> = options.request().sources;
+    let request = options.request();
+    let mut files = named(&request.sources, &request.extra_vars);
     if let Ok(checked) = clear_text::check(options) {
         files.extend(checked.files.iter().map(|f| f.to_string()));
     }
@@ -293,6 +294,17 @@ fn inventory(options: &settings::Options) -> Vec<(String, String)> {
     all.sort();
     all.dedup();
     all
+}
+
+/// The files that are named on the command line: `-i FILE` and `-e @FILE`.
+fn named(sources: &[String], extra_vars: &[String]) -> Vec<String> {
+    let extra = extra_vars.iter().filter_map(|e| e.strip_prefix('@'));
+    sources
+        .iter()
+        .map(String::as_str)
+        .chain(extra)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The arguments as they may be shown: what `-e` gives in clear is not, whatever it is called.
@@ -381,6 +393,18 @@ mod tests {
             assert_eq!(exit(run, false), Exit::Unforeseen);
             assert_eq!(exit(run, true), run);
         }
+    }
+
+    #[test]
+    fn files_of_variables_belong_to_the_inventory() {
+        let of = |all: &[&str]| all.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            named(
+                &of(&["hosts.yml"]),
+                &of(&["@vars.yml", "a=b", "{\"c\": 1}"])
+            ),
+            ["hosts.yml", "vars.yml"]
+        );
     }
 
     #[test]

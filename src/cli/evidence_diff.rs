@@ -9,9 +9,9 @@ use serde_json::json;
 use super::args::OutputArgs;
 use super::evidence_args::EvidenceDiffArgs;
 use crate::error::{Exit, Problem};
-use crate::evidence::diff::{Difference, Opened, ReadError, compare, open};
+use crate::evidence::diff::{Difference, Opened, ReadError, compare, line, open};
 use crate::evidence::run_facts::RunFacts;
-use crate::report::{Format, print_data, strip_controls};
+use crate::report::{Format, print_data};
 
 /// Compares; 5 for differences if that was asked for.
 pub(super) fn run(output: &OutputArgs, args: &EvidenceDiffArgs) -> Result<Exit, Vec<Problem>> {
@@ -21,7 +21,7 @@ pub(super) fn run(output: &OutputArgs, args: &EvidenceDiffArgs) -> Result<Exit, 
     };
     let all = compare(&a, &b).map_err(|why| {
         let what = "the two cannot be compared";
-        vec![Problem::new("evidence.diff", Exit::Usage, what).because(strip_controls(&why))]
+        vec![Problem::new("evidence.diff", Exit::Usage, what).because(line(&why))]
     })?;
     let different = all.iter().any(Difference::counts);
     let text = match output.output {
@@ -36,11 +36,7 @@ pub(super) fn run(output: &OutputArgs, args: &EvidenceDiffArgs) -> Result<Exit, 
 
 fn opened(path: &Path) -> Result<Opened, Problem> {
     open(path).map_err(|error| {
-        let problem = Problem::new(
-            "evidence.read",
-            Exit::Usage,
-            strip_controls(&error.to_string()),
-        );
+        let problem = Problem::new("evidence.read", Exit::Usage, line(&error.to_string()));
         match &error {
             ReadError::Unreadable { source, .. } => problem.because(source.to_string()),
             ReadError::Other { .. } => problem,
@@ -89,16 +85,16 @@ fn lines(args: &EvidenceDiffArgs, (a, b): (&Opened, &Opened), all: &[Difference]
             || "?".into(),
             |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         );
-        out.push_str(&strip_controls(&format!(
-            "{name}  {}  {started}  {}  exit {}  ({})",
-            run.host,
-            run.command,
+        out.push_str(&format!(
+            "{name}  {}  {started}  {}  exit {}  ({})\n",
+            line(&run.host),
+            line(&run.command),
             run.result.exit,
-            path.display()
-        )));
-        out.push('\n');
+            line(&path.display().to_string())
+        ));
         if !of.altered.is_empty() {
-            let files = strip_controls(&of.altered.join(", "));
+            let files: Vec<String> = of.altered.iter().map(|f| line(f)).collect();
+            let files = files.join(", ");
             out.push_str(&format!(
                 "   changed after it was written, so it proves nothing: {files}\n"
             ));
@@ -125,4 +121,30 @@ fn lines(args: &EvidenceDiffArgs, (a, b): (&Opened, &Opened), all: &[Difference]
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_named_over_two_lines_forges_none() {
+        let run = json!({"v": 1, "host": "n1\n\u{1b}[31mno difference", "command": "apply\nx"});
+        let of = Opened {
+            files: [("run.json".to_owned(), run.to_string().into_bytes())].into(),
+            altered: vec!["a\nno difference".into()],
+        };
+        let args = EvidenceDiffArgs {
+            before: "a\nb".into(),
+            after: "c".into(),
+            detailed_exitcode: false,
+        };
+        insta::assert_snapshot!(lines(&args, (&of, &of), &[]), @r"
+        A  n1 no difference  ?  apply x  exit 0  (a b)
+           changed after it was written, so it proves nothing: a no difference
+        B  n1 no difference  ?  apply x  exit 0  (c)
+           changed after it was written, so it proves nothing: a no difference
+        no difference
+        ");
+    }
 }

@@ -283,8 +283,19 @@ fn image_problem(status: &Value, failures: &[&Event<'_>], who: &str) -> Problem 
 /// What to do about an image that cannot be had.
 pub fn image_hints(mut p: Problem, image: &str) -> Problem {
     if let Some(legacy) = super::images::legacy(image) {
+        // monopg_image is the database's alone; the chart has a place of its own for each other container.
+        let how = match super::images::last_part(image) {
+            "postgresql" => "set monopg_image",
+            "postgres-exporter" => {
+                "in the values: metrics.image.repository: bitnamilegacy/postgres-exporter"
+            }
+            "os-shell" => {
+                "in the values: volumePermissions.image.repository: bitnamilegacy/os-shell"
+            }
+            _ => "name that place in the values",
+        };
         p = p.hint(format!(
-            "docker.io/bitnami/* moved in August 2025; this one lives on as {legacy}: set monopg_image"
+            "docker.io/bitnami/* moved in August 2025; this one lives on as {legacy}: {how}"
         ));
     }
     p.hint(format!(

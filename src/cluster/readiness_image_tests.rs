@@ -19,6 +19,33 @@ fn a_wrong_image_ends_early_with_the_whole_chain() {
     "#);
 }
 
+/// monopg_image is the database's alone: set for the exporter, it would break the database too.
+#[test]
+fn each_moved_image_has_its_own_setting() {
+    let how = |image: &str| {
+        let p = crate::cluster::pod_trouble::image_hints(
+            crate::error::Problem::new("image", crate::error::Exit::NotReady, "x"),
+            image,
+        );
+        p.hints[0].split_once("-r1: ").unwrap().1.to_owned()
+    };
+    for (image, want) in [
+        ("postgresql", "set monopg_image"),
+        (
+            "postgres-exporter",
+            "in the values: metrics.image.repository: bitnamilegacy/postgres-exporter",
+        ),
+        (
+            "os-shell",
+            "in the values: volumePermissions.image.repository: bitnamilegacy/os-shell",
+        ),
+        ("redis", "name that place in the values"),
+    ] {
+        let image = format!("docker.io/bitnami/{image}:1-r1");
+        assert_eq!(how(&image), want, "{image}");
+    }
+}
+
 #[test]
 fn one_failed_pull_is_no_reason_to_give_up() {
     let network = "Failed to pull image \"docker.io/bitnami/postgresql:17\": dial tcp: i/o timeout";

@@ -207,12 +207,21 @@ fn healthy(facts: &Facts, spec: &Spec, answers: &Answers) -> String {
                 .filter(|p| text(p, "/metadata/namespace") == spec.namespace)
                 .count()
         });
+    let count = |n: usize, one: &str, more: &str| match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {more}"),
+    };
     format!(
-        "pod {}/{} is ready, claim {} is {claim}, {policies} network policies, {} declared clients",
+        "pod {}/{} is ready, claim {} is {claim}, {}, {}",
         spec.namespace,
         values::pod_name(&spec.release),
         values::pvc_name(&spec.release),
-        spec.allowed_clients.len()
+        count(policies, "network policy", "network policies"),
+        count(
+            spec.allowed_clients.len(),
+            "declared client",
+            "declared clients"
+        ),
     )
 }
 

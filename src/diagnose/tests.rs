@@ -138,7 +138,7 @@ fn an_api_that_is_away_is_waited_for_once() {
 
 #[test]
 fn nothing_is_found_where_all_is_well() {
-    assert_snapshot!(said(&healthy()), @"0 healthy: nothing found: pod data/postgresql-0 is ready, claim data-postgresql-0 is Bound, 1 network policies, 1 declared clients");
+    assert_snapshot!(said(&healthy()), @"0 healthy: nothing found: pod data/postgresql-0 is ready, claim data-postgresql-0 is Bound, 1 network policy, 1 declared client");
     let facts = judge(&healthy().0, &spec()).unwrap().diagnosis.facts;
     let lines: Vec<String> = facts
         .iter()

@@ -14,7 +14,7 @@ use super::gather::{self, GatherError};
 pub use super::problem::{failed, failure, host_problem, interrupted, step_problem};
 use super::problem::{interrupt, not_converged, summary};
 use super::query::Query;
-use super::step::{Changes, Context, Judgement, Step, StepError, StepId, Verdict};
+use super::step::{Changes, Context, Disruption, Judgement, Step, StepError, StepId, Verdict};
 use crate::error::{Exit, Problem, worst};
 use crate::host::{Host, HostError};
 
@@ -312,6 +312,12 @@ impl HostRun<'_> {
             match judgement.verdict {
                 Verdict::InSync => break Ok(()),
                 Verdict::Refused(problems) => break Err(Stop::Problems(problems)),
+                // What is stuck now is replaced by what would be applied before; whether that helps nobody knows yet.
+                Verdict::Stuck(problem) if self.options.check && self.would_restart() => {
+                    done.reason = Some(problem.what.clone());
+                    self.warn(vec![problem]);
+                    break Ok(());
+                }
                 Verdict::Stuck(problem) => break Err(Stop::Problems(vec![problem])),
                 Verdict::Deferred { needs } if self.options.check => {
                     done.outcome = Outcome::Deferred;
@@ -376,6 +382,14 @@ impl HostRun<'_> {
             self.host.watch(Vec::new()).await.map_err(StepError::Host)?;
         }
         result
+    }
+
+    /// Whether a step before would restart the database.
+    fn would_restart(&self) -> bool {
+        self.result.steps.iter().any(|s| {
+            let restarts = |c: &Changes| c.disruption == Disruption::PodRestart;
+            s.outcome == Outcome::WouldChange && s.changes.as_ref().is_some_and(restarts)
+        })
     }
 
     async fn apply(&mut self, step: &dyn Step, changes: &Changes) -> Result<(), Stop> {

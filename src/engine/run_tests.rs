@@ -545,6 +545,21 @@ async fn check_mode_only_looks() {
     assert_eq!(came.result.exit, 42);
 }
 
+/// The plan of the very change that mends it is no failure.
+#[tokio::test]
+async fn what_is_stuck_before_a_restart_is_a_warning_of_the_plan() {
+    for (first, exit, warnings) in [("restart", 0, 1), ("wrong", 42, 0), ("ok", 42, 0)] {
+        let mut run = Run::new(&[("a", first), ("b", "stuck")], &[]).check();
+        run.options.holder = None;
+        let came = run.go().await;
+        assert_eq!(came.result.exit, exit, "{first}: {}", came.events);
+        assert_eq!(came.result.warnings.len(), warnings, "{first}");
+        if exit == 0 {
+            assert_eq!(came.result.msg, "would change a");
+        }
+    }
+}
+
 #[tokio::test]
 async fn deferred_must_be_judged_once_its_step_was_applied() {
     let came = Run::new(&[("a", "ok"), ("b", "deferred")], &[]).go().await;

@@ -382,7 +382,12 @@ fn images(seen: &Collection) -> Vec<Component> {
                 what: "image".into(),
                 name: Some(text(status, "/image").to_owned()),
                 version: None,
-                digest: id.rsplit_once('@').map(|(_, d)| d.to_owned()),
+                // An image that was imported, not pulled, has no name before its digest.
+                digest: id
+                    .rsplit_once('@')
+                    .map_or(Some(id), |(_, digest)| Some(digest))
+                    .filter(|d| d.starts_with("sha256:"))
+                    .map(str::to_owned),
             };
             if !all.contains(&image) {
                 all.push(image);

@@ -308,6 +308,22 @@ fn the_search_finds_what_is_not_taken_out() {
 }
 
 #[test]
+fn the_digest_of_an_image_that_was_pulled_or_imported() {
+    for (id, want) in [
+        ("docker.io/i@sha256:aa", Some("sha256:aa")),
+        ("sha256:bb", Some("sha256:bb")),
+        ("", None),
+    ] {
+        let pod = json!({"status": {"containerStatuses": [{"image": "i:1", "imageID": id}]}});
+        let seen = Collection {
+            objects: [("pods".to_owned(), vec![pod])].into(),
+            ..Collection::default()
+        };
+        assert_eq!(images(&seen)[0].digest.as_deref(), want, "{id}");
+    }
+}
+
+#[test]
 fn what_is_added_later_is_masked_and_sealed_too() {
     let mut bundle = bundle_of("word");
     bundle.add("report.html", format!("<p>{CANARY}</p>"), redactor());

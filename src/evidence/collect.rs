@@ -123,6 +123,10 @@ fn read(answers: &Answers) -> Collection {
             why: "the node's answer was cut off".into(),
         });
     }
+    // Not asked for unless there are too many.
+    for name in parts.names("logs") {
+        drop(parts.text(name, &mut found.missing));
+    }
     // Why there are no logs of pods, where nobody could even list them.
     drop(parts.text("containers", &mut found.missing));
     found
@@ -257,6 +261,7 @@ mod tests {
             ("secrets", 0, "creds\tOpaque\t2026\ta=b,\tpassword,\n"),
             ("log/p/c", 0, "l1\nl2"),
             ("previous/p/c", 0, "l0"),
+            ("logs", 1, ""),
             ("journal", 0, "j"),
         ]));
         assert_eq!(
@@ -282,6 +287,7 @@ mod tests {
             Some("kubectl's output is not JSON: expected value at line 1 column 1")
         );
         assert_eq!(why("events"), Some("the node did not answer this part"));
+        assert_eq!(why("logs"), Some("exit status 1"));
         assert_eq!(why("nodes"), None);
     }
 }

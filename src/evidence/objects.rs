@@ -53,8 +53,9 @@ impl Cleaning<'_> {
                 }
                 ("Secret", "data" | "stringData") => self.keys_only(value),
                 ("ConfigMap", "binaryData") => self.keys_only(value),
-                ("ConfigMap", "data") => self.files(value),
+                ("ConfigMap", "data") | (_, "annotations") => self.files(value),
                 (_, "value") if is_credential(named) && !is_path(named, value) => self.taken(value),
+                (_, "value") if !named.is_empty() => self.words(value),
                 (_, "args" | "command") => self.words(value),
                 (_, key) if is_credential(key) => self.taken(value),
                 _ => self.value(value, depth + 1),
@@ -85,6 +86,10 @@ impl Cleaning<'_> {
         };
         let clean = map.iter().map(|(key, value)| {
             let value = match value {
+                Value::String(_) if key == LAST_APPLIED => {
+                    *self.count += 1;
+                    json!(REMOVED)
+                }
                 value if is_credential(key) => self.taken(value),
                 Value::String(text) => Value::String(self.redactor.log(text, self.count)),
                 other => self.value(other, 0),
@@ -96,7 +101,17 @@ impl Cleaning<'_> {
 
     fn words(&mut self, value: &Value) -> Value {
         match value {
-            Value::Array(items) => Value::Array(items.iter().map(|v| self.words(v)).collect()),
+            Value::Array(items) => {
+                let mut flag = false;
+                let words = items.iter().map(|v| {
+                    let text = v.as_str().unwrap_or_default();
+                    // `--password`, and the word behind it.
+                    let value = flag && !text.starts_with(['-', '/']);
+                    flag = text.starts_with('-') && !text.contains('=') && is_credential(text);
+                    if value { self.taken(v) } else { self.words(v) }
+                });
+                Value::Array(words.collect())
+            }
             Value::String(text) => Value::String(self.redactor.log(text, self.count)),
             other => other.clone(),
         }
@@ -215,6 +230,26 @@ mod tests {
                     {"name": "PGPORT", "value": "5432"},
                     {"name": "NOTE", "value": "it is ********"},
                 ]}]})
+        );
+        assert_eq!(count, 3);
+    }
+
+    #[test]
+    fn what_stands_beside_a_word_for_a_credential() {
+        let (shown, count) = shown_and_count(&json!({"kind": "Pod",
+        "metadata": {"annotations": {"note": "url x, password=abc", "plain": "a: b"}},
+        "spec": {"containers": [{
+            "args": ["--password", "abc", "--token-file", "/run/t", "--token", "--verbose", "x"],
+            "env": [{"name": "DSN", "value": "host=h password=abc user=x"}],
+        }]}}));
+        assert_eq!(
+            shown,
+            json!({"kind": "Pod",
+            "metadata": {"annotations": {"note": "url x, password=********", "plain": "a: b"}},
+            "spec": {"containers": [{
+                "args": ["--password", "********", "--token-file", "/run/t", "--token", "--verbose", "x"],
+                "env": [{"name": "DSN", "value": "host=h password=******** user=x"}],
+            }]}})
         );
         assert_eq!(count, 3);
     }

@@ -150,8 +150,9 @@ facts() {
   f=k3s_since; fact systemctl show -p ActiveEnterTimestamp --value k3s
   f=storage_file_system; fact findmnt -no FSTYPE -T "$p"
   f=storage_device; fact findmnt -no SOURCE -T "$p"
-  v=$(stat -f -c '%S %b %a %c %d' -- "$p" 2>/dev/null) && { set -- $v
-    printf 'storage_total_bytes=%s\nstorage_free_bytes=%s\nstorage_inodes=%s\nstorage_free_inodes=%s\n' $(($1 * $2)) $(($1 * $3)) "$4" "$5"; }
+  # What is kept for root counts neither as free nor as used.
+  v=$(stat -f -c '%S %b %a %c %d %f' -- "$p" 2>/dev/null) && { set -- $v
+    printf 'storage_total_bytes=%s\nstorage_free_bytes=%s\nstorage_inodes=%s\nstorage_free_inodes=%s\n' $(($1 * ($2 - $6 + $3))) $(($1 * $3)) "$4" "$5"; }
   for d in "$p"/*"$suffix"; do
     [ -d "$d" ] || continue
     printf 'volume_directory=%s\n' "$d"
@@ -222,12 +223,19 @@ pub(super) fn query(spec: &Spec) -> Query {
         "api containers {LIST_BYTES} kc get pods -n {ns} -o go-template={}",
         quote(CONTAINERS)
     ));
+    // The database's before those of its neighbours.
+    let own = quote(&format!("^{} ", values::pod_name(&spec.release)));
     let logs = format!(
         "--tail={LOG_LINES} --timestamps --limit-bytes={}",
         8 * LOG_BYTES
     );
     add(format!(
-        "[ -n \"$down\" ] || printf '%s\\n' \"$o\" | head -n {LOGS} | while read -r pod c again; do\n\
+        "all=$o found=0\n\
+         [ -n \"$down\" ] || found=$(printf '%s\\n' \"$all\" | grep -c .)\n\
+         many() {{ echo \"there are $found containers, and the logs of {LOGS} are kept\" >&2; return 1; }}\n\
+         [ \"$found\" -le {LOGS} ] || part logs 99 many\n\
+         own() {{ printf '%s\\n' \"$all\" | grep \"$@\" -e {own}; }}\n\
+         [ -n \"$down\" ] || {{ own; own -v; }} | head -n {LOGS} | while read -r pod c again; do\n\
          [ -n \"$c\" ] || continue\n\
          now() {{ kc logs -n {ns} \"$pod\" -c \"$c\" {logs}; }}; api \"log/$pod/$c\" {LOG_BYTES} end now\n\
          before() {{ kc logs -n {ns} \"$pod\" -c \"$c\" --previous {logs}; }}; [ \"${{again:-0}}\" = 0 ] || api \"previous/$pod/$c\" {LOG_BYTES} end before\n\
@@ -429,6 +437,40 @@ esac"#;
             assert_eq!(parts.text("networkpolicies", &mut missing), None);
             assert_eq!(missing[0].why, "Error from server (Forbidden): not you");
         }
+    }
+
+    #[test]
+    fn among_many_containers_the_databases_come_first() {
+        let parts = asked(
+            "sh",
+            r#"case "$*" in *"get --raw"*) echo ok;; *"get pods"*go-template*) for i in $(seq 60); do echo "a-$i c 0"; done; printf 'postgresql-0 init 0\npostgresql-0 postgresql 0\n';; *logs*) echo said;; *) echo '{}';; esac"#,
+        );
+        let logs: Vec<&str> = parts.names("log/").collect();
+        // And the provisioner's.
+        assert_eq!(logs.len(), LOGS + 1);
+        assert!(logs.contains(&"log/postgresql-0/init"), "{logs:?}");
+        assert!(logs.contains(&"log/postgresql-0/postgresql"), "{logs:?}");
+        let mut missing = Vec::new();
+        assert_eq!(parts.text("logs", &mut missing), None);
+        assert_eq!(
+            missing[0].why,
+            "there are 62 containers, and the logs of 40 are kept"
+        );
+    }
+
+    #[test]
+    fn the_space_that_is_kept_for_root_is_no_room() {
+        let line = FACTS.lines().find(|l| l.contains("storage_total")).unwrap();
+        let out = std::process::Command::new("sh")
+            .arg("-c")
+            .arg(format!("set -- 10 100 20 7 5 40; {{ {line}",))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(
+            said,
+            "storage_total_bytes=800\nstorage_free_bytes=200\nstorage_inodes=7\nstorage_free_inodes=5\n"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::secrets::Masker;
 ///
 /// Removed are ANSI escape sequences as a whole (CSI, OSC, DCS and the like, two-byte ones), the
 /// other C0 and C1 controls, carriage returns, and Unicode's direction overrides, which make a
-/// terminal show a text in another order than it is.
+/// terminal show a text in another order than it is, and characters without width, which hide in a word.
 pub fn strip_controls(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -35,6 +35,12 @@ pub fn strip_controls(text: &str) -> String {
             },
             '\u{9b}' => skip_csi(&mut chars),
             '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}' => skip_string(&mut chars),
+            '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{feff}' => {}
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             c if c.is_control() => {}
             c => out.push(c),

@@ -18,7 +18,7 @@ use crate::host::channel::quote;
 use crate::settings::Spec;
 
 const ID: CheckId = CheckId("metrics");
-const SCRAPE: &str = "verify.metrics";
+const SCRAPE: &str = "metrics of the exporter";
 
 /// See the module.
 pub struct Metrics {

@@ -36,23 +36,23 @@ fn the_exporter() {
     43 metrics: container metrics of pod data/postgresql-0 is not ready
       hint: read what it says: k3s kubectl -n data logs postgresql-0 -c metrics
     "#);
-    insta::assert_snapshot!(judged(|w| w.says("verify.metrics", "pg_up 0")), @r#"
+    insta::assert_snapshot!(judged(|w| w.says("metrics of the exporter", "pg_up 0")), @r#"
     failed
     43 metrics: the exporter answers, but cannot reach the database: pg_up is 0
       hint: read what it says: k3s kubectl -n data logs postgresql-0 -c metrics; a changed password of postgres is the usual reason
     "#);
-    insta::assert_snapshot!(judged(|w| w.says("verify.metrics", "")), @r#"
+    insta::assert_snapshot!(judged(|w| w.says("metrics of the exporter", "")), @r#"
     failed
     43 metrics: the exporter answers without pg_up
       hint: read what it says: k3s kubectl -n data logs postgresql-0 -c metrics; a changed password of postgres is the usual reason
     "#);
-    insta::assert_snapshot!(judged(|w| w.failing.push(("verify.metrics", 1, "Error from server (ServiceUnavailable): no endpoints available"))), @r#"
+    insta::assert_snapshot!(judged(|w| w.failing.push(("metrics of the exporter", 1, "Error from server (ServiceUnavailable): no endpoints available"))), @r#"
     failed
     43 metrics: Service data/postgresql-metrics gives no metrics
-      caused by: verify.metrics could not be read: Error from server (ServiceUnavailable): no endpoints available
+      caused by: metrics of the exporter could not be read: Error from server (ServiceUnavailable): no endpoints available
       hint: look at k3s kubectl -n data get endpointslices -l kubernetes.io/service-name=postgresql-metrics
     "#);
-    insta::assert_snapshot!(judged(|w| w.says("verify.metrics", "pg_up{server=\"a b\"} 1")), @"passed: pg_up 1 through Service data/postgresql-metrics");
+    insta::assert_snapshot!(judged(|w| w.says("metrics of the exporter", "pg_up{server=\"a b\"} 1")), @"passed: pg_up 1 through Service data/postgresql-metrics");
     insta::assert_snapshot!(judged(|w| w.spec.metrics_clients.clear()), @r#"
     warning
     43 metrics: monopg_metrics_clients names nobody: no monitoring gets to the exporter

@@ -69,12 +69,13 @@ const DELETE: &str = r#"
 date +%s.%N
 kc delete pod -n "$1" "$2" --wait=false >/dev/null"#;
 
-/// Until a pod with another uid than `$4` gives the row: the time, then the row, if the database has one. 4: not yet.
+/// Until a pod with another uid than `$4` is ready and gives the row: the time, then the row, if the database has one. 4:
+/// not yet. Before it is ready no Service leads to it, so for clients the database is still away.
 const AWAIT: &str = r#"
 i=0
 while [ $i -lt 60 ]; do
-  u=$(kc get pod -n "$1" "$2" --ignore-not-found -o 'jsonpath={.metadata.uid}{.metadata.deletionTimestamp}' 2>/dev/null)
-  if [ -n "$u" ] && [ "$u" = "${u#"$4"}" ]; then
+  u=$(kc get pod -n "$1" "$2" --ignore-not-found -o 'jsonpath={.metadata.uid}{.metadata.deletionTimestamp} {.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)
+  if [ -n "${u%" True"}" ] && [ "$u" != "${u%" True"}" ] && [ "$u" = "${u#"$4"}" ]; then
     if r=$(sql "$1" "$2" "$3" 2>&1 </dev/null); then date +%s.%N; printf '%s\n' "$r"; exit 0; fi
     # undefined_table: the database is there, the row is not. The kubelet also says "does not exist", of pods.
     case $r in *'ERROR:  42P01:'*) date +%s.%N; exit 0 ;; esac
@@ -155,6 +156,11 @@ pub struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// Why there would be nothing to restart.
+    pub fn hindered(&self, answers: &Answers) -> bool {
+        !matches!(self.before(answers), Ok(Ok(_)))
+    }
+
     /// Writes, restarts, reads, removes.
     pub async fn run(&self, answers: &Answers) -> Result<Finding, HostError> {
         let (pod, volume) = match self.before(answers) {
@@ -272,7 +278,7 @@ impl Trial<'_> {
         if self.judge("the pod", look.as_ref(), finding) {
             let seconds = look.map_or(0.0, |l| l.at - from);
             away.insert("pod".into(), tenths(seconds));
-            told.push(format!("after {seconds:.1} s without a pod"));
+            told.push(format!("after {seconds:.1} s without a ready pod"));
         }
         if self.restart == Restart::Node && finding.problems.is_empty() {
             self.k3s(&mut told, finding).await?;

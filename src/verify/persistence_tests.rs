@@ -142,7 +142,7 @@ async fn the_row_comes_back() {
         ],
     )
     .await;
-    insta::assert_snapshot!(text, @r#"passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod {"volume":"pvc-c1","away_seconds":{"pod":7.2}}"#);
+    insta::assert_snapshot!(text, @r#"passed: a row written before is there on volume pvc-c1 after 7.2 s without a ready pod {"volume":"pvc-c1","away_seconds":{"pod":7.2}}"#);
     insta::assert_snapshot!(asked.join("\n"), @r#"
     write a row set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
     delete the pod
@@ -187,6 +187,35 @@ async fn a_deleted_claim_keeps_the_pod() {
     .await;
     insta::assert_snapshot!(text, @"not run: nothing is restarted: claim data/data-postgresql-0 is being deleted since 2026-11-22T10:00:00Z {}");
     assert_eq!(asked, [""; 0]);
+}
+
+/// "The database is restarted now" is said only where it is.
+#[test]
+fn what_keeps_it_from_being_tried() {
+    let hindered = |ready: bool| {
+        let mut world = World::healthy();
+        if !ready {
+            world.pod()["status"] = json!({});
+        }
+        let host = Played {
+            script: Mutex::default(),
+            asked: Mutex::default(),
+        };
+        let answers = world.answers(&questions(&world.spec)).0;
+        let trial = Trial {
+            host: &host,
+            spec: &world.spec,
+            restart: Restart::Pod,
+            run: "01token",
+            holder: "me",
+            pause: Duration::from_millis(1),
+            boot: BOOT,
+            cancel: &CancellationToken::new(),
+        };
+        trial.hindered(&answers)
+    };
+    assert!(!hindered(true));
+    assert!(hindered(false));
 }
 
 #[tokio::test]
@@ -255,7 +284,7 @@ async fn k3s_and_the_node() {
         ],
     )
     .await;
-    assert!(text.starts_with("passed: a row written before is there on volume pvc-c1 after 7.2 s without a pod, after a restart of k3s, after "), "{text}");
+    assert!(text.starts_with("passed: a row written before is there on volume pvc-c1 after 7.2 s without a ready pod, after a restart of k3s, after "), "{text}");
     insta::assert_snapshot!(asked.join("\n"), @r#"
     write a row set client_min_messages = error; drop table if exists monopg_verify.token; drop schema if exists monopg_verify; create schema monopg_verify; create table monopg_verify.token (token text not null); set local synchronous_commit = on; insert into monopg_verify.token values ('01token'); select current_setting('fsync')
     delete the pod
@@ -345,7 +374,7 @@ async fn told_to_stop() {
 #[test]
 fn a_real_shell_waits_for_another_pod() {
     use crate::steps::testing::with_args;
-    // kubectl as a function: the pod's uid, then what psql says.
+    // kubectl as a function: the pod's uid and whether it is ready, then what psql says.
     let kubectl = |uid: &str, psql: &str| {
         format!(
             "kc() {{ case $1 in get) printf %s {uid} ;; *) cat >/dev/null; {psql} ;; esac; }}\nsleep() {{ i=60; }}\n"
@@ -359,21 +388,24 @@ fn a_real_shell_waits_for_another_pod() {
             out.text().lines().skip(1).collect::<Vec<_>>().join("\n"),
         )
     };
-    assert_eq!(asked("new", "echo row", "old"), (0, "row".into()));
-    assert_eq!(asked("old", "echo row", "old"), (4, String::new()));
+    assert_eq!(asked("'new True'", "echo row", "old"), (0, "row".into()));
+    // It answers, but no Service leads there yet.
+    assert_eq!(asked("'new False'", "echo row", "old"), (4, String::new()));
+    assert_eq!(asked("'new '", "echo row", "old"), (4, String::new()));
+    assert_eq!(asked("'old True'", "echo row", "old"), (4, String::new()));
     assert_eq!(
-        asked("old2026-11-23T00:00:00Z", "echo row", "old"),
+        asked("'old2026-11-23T00:00:00Z True'", "echo row", "old"),
         (4, String::new())
     );
-    assert_eq!(asked("''", "echo row", "old"), (4, String::new()));
-    assert_eq!(asked("same", "echo row", ""), (0, "row".into()));
+    assert_eq!(asked("' '", "echo row", "old"), (4, String::new()));
+    assert_eq!(asked("'same True'", "echo row", ""), (0, "row".into()));
     assert_eq!(
-        asked("new", "{ echo starting up; false; }", "old"),
+        asked("'new True'", "{ echo starting up; false; }", "old"),
         (4, String::new())
     );
     assert_eq!(
         asked(
-            "new",
+            "'new True'",
             "{ echo 'ERROR:  42P01: relation does not exist'; false; }",
             "old"
         ),
@@ -381,7 +413,11 @@ fn a_real_shell_waits_for_another_pod() {
     );
     // What the kubelet says of a pod that it has not found again yet is no answer of the database.
     assert_eq!(
-        asked("new", "{ echo 'error: pod does not exist'; false; }", "old"),
+        asked(
+            "'new True'",
+            "{ echo 'error: pod does not exist'; false; }",
+            "old"
+        ),
         (4, String::new())
     );
 }

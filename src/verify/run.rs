@@ -374,9 +374,6 @@ async fn restarted(
             "the database, k3s and the node are restarted now, to see whether what was committed stays"
         }
     };
-    emitter.emit(Kind::Warning {
-        problem: Problem::new("verify.disruptive", Exit::Verification, what),
-    });
     let trial = Trial {
         host,
         spec,
@@ -387,6 +384,12 @@ async fn restarted(
         boot: persistence::BOOT,
         cancel: &options.cancel,
     };
+    // Where it cannot be tried nothing is restarted.
+    if !trial.hindered(answers) {
+        emitter.emit(Kind::Warning {
+            problem: Problem::new("verify.disruptive", Exit::Verification, what),
+        });
+    }
     let finding = trial.run(answers).await.map_err(GatherError::from)?;
     if options.cancel.is_cancelled() {
         // Nobody asks for the verdict any more; what is left behind has to be told all the same.

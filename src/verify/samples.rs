@@ -233,7 +233,7 @@ impl World {
             "spec": {"type": "ClusterIP", "selector": {"app.kubernetes.io/name": "postgresql"}, "ports": [{"name": "http-metrics", "port": 9187, "targetPort": "http-metrics"}]}}));
         w.namespaces.push(json!({"metadata": {"name": "monitoring", "labels": {"kubernetes.io/metadata.name": "monitoring"}}}));
         w.namespaces.push(json!({"metadata": {"name": "data", "labels": {"kubernetes.io/metadata.name": "data"}}}));
-        w.shell.push(("verify.metrics", "pg_up 1".into()));
+        w.shell.push(("metrics of the exporter", "pg_up 1".into()));
         w
     }
 

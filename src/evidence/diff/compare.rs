@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::document;
-use super::super::run_facts::RunFacts;
+use super::super::run_facts::{self, RunFacts};
 use super::{Opened, objects};
 use crate::report::strip_controls;
 
@@ -82,8 +82,8 @@ impl Difference {
     }
 }
 
-/// One line that a terminal shows as it is.
-fn line(text: &str) -> String {
+/// One line that a terminal shows as it is, not too long.
+pub fn line(text: &str) -> String {
     let text = strip_controls(text).replace(['\n', '\t'], " ");
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -141,7 +141,15 @@ fn json<T: serde::de::DeserializeOwned + Default>(of: &Opened, file: &str) -> Re
 }
 
 fn run(of: &Opened) -> Result<RunFacts, String> {
-    json(of, "run.json")
+    let run: RunFacts = json(of, "run.json")?;
+    match run.v > run_facts::VERSION {
+        true => Err(format!(
+            "run.json: its form {} is newer than this monopg, which reads {}",
+            run.v,
+            run_facts::VERSION
+        )),
+        false => Ok(run),
+    }
 }
 
 fn documents(file: &str, content: &[u8]) -> Result<Vec<Value>, String> {
@@ -179,7 +187,10 @@ fn components(run: &RunFacts) -> BTreeMap<String, String> {
         };
         let parts = [c.version.as_deref(), c.digest.as_deref()];
         let text: Vec<&str> = parts.into_iter().flatten().collect();
-        let text = text.join(" ");
+        let text = match text.is_empty() {
+            true => "there".to_owned(),
+            false => text.join(" "),
+        };
         all.entry(key)
             .and_modify(|old| *old = format!("{old}, {text}"))
             .or_insert(text);
@@ -308,6 +319,7 @@ mod tests {
     fn what_is_none_of_ours_is_named() {
         for (file, text) in [
             ("run.json", "7"),
+            ("run.json", "{\"v\": 99}"),
             ("checks.json", "{"),
             ("resources/pods.yaml", "a: [\n"),
             ("node.json", "7"),

@@ -7,5 +7,5 @@ mod compare;
 mod objects;
 mod read;
 
-pub use compare::{Difference, Section, compare};
+pub use compare::{Difference, Section, compare, line};
 pub use read::{Opened, ReadError, open};

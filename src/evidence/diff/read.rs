@@ -69,6 +69,10 @@ pub fn open(path: &Path) -> Result<Opened, ReadError> {
     let mut reading = Reading::default();
     let read = match fs::metadata(path).map_err(unreadable)?.is_dir() {
         true => reading.folder(path, "", 0),
+        // A pipe would be waited for.
+        false if !fs::metadata(path).map_err(unreadable)?.is_file() => {
+            return Err(other("it is neither a folder nor a file".into()));
+        }
         false => reading.archive(path),
     };
     match read {
@@ -136,6 +140,7 @@ impl Reading {
         // What is behind the limit is not unpacked, so an archive that swells ends early.
         let unpacked = GzDecoder::new(fs::File::open(path)?).take(TOTAL + (4 << 20));
         let mut archive = tar::Archive::new(unpacked);
+        let mut folder = None;
         for (count, entry) in archive.entries()?.enumerate() {
             if count > 2 * FILES {
                 return Err(Fault::Other("it has too many files".into()));
@@ -149,6 +154,11 @@ impl Reading {
                     let what = format!("{} is a link or a device", name.display());
                     return Err(Fault::Other(what));
                 }
+            }
+            let first = name.components().next().map(|c| c.as_os_str().to_owned());
+            if *folder.get_or_insert_with(|| first.clone()) != first {
+                let what = format!("{} lies in another folder", name.display());
+                return Err(Fault::Other(what));
             }
             let name = inner(&name)
                 .ok_or_else(|| Fault::Other(format!("{} leaves the folder", name.display())))?;
@@ -268,6 +278,10 @@ mod tests {
         fs::create_dir(at("links")).unwrap();
         symlink("/etc/passwd", at("links/run.json")).unwrap();
         assert_eq!(why(&at("links")), "run.json is a link or a device");
+        assert_eq!(
+            why(Path::new("/dev/null")),
+            "it is neither a folder nor a file"
+        );
     }
 
     /// An archive with one entry whose name is written as it is.
@@ -318,6 +332,19 @@ mod tests {
             archive(&path, name, kind);
             assert!(why(&path).contains(want), "{name} {kind:?}: {}", why(&path));
         }
+        let gz = flate2::write::GzEncoder::new(
+            fs::File::create(&path).unwrap(),
+            flate2::Compression::fast(),
+        );
+        let mut builder = tar::Builder::new(gz);
+        for name in ["a/run.json", "b/checks.json"] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(2);
+            header.set_mode(0o600);
+            builder.append_data(&mut header, name, &b"{}"[..]).unwrap();
+        }
+        builder.into_inner().unwrap().finish().unwrap();
+        assert_eq!(why(&path), "b/checks.json lies in another folder");
         let whole = fs::read(&path).unwrap();
         for cut in [0, 5, whole.len() / 2] {
             fs::write(&path, &whole[..cut]).unwrap();

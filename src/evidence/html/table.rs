@@ -25,6 +25,7 @@ pub const TABLE: &[Word] = words! {
     "verdict.failed" => "Not as it shall be", "Non conforme";
     "verdict.not_run" => "Could not be found out", "N’a pas pu être établi";
     "verdict.not_applicable" => "Nothing was asked for", "Rien n’était demandé";
+    "verdict.unverified" => "The run went well; nothing was verified", "L’exécution a réussi\u{202f}; rien n’a été vérifié";
     "verdict.interrupted" => "The run was ended early: this is the evidence of a part of it.", "L’exécution a été interrompue\u{a0}: ces preuves n’en couvrent qu’une partie.";
     "verdict.check_mode" => "Check mode: nothing was changed.", "Mode contrôle\u{a0}: rien n’a été modifié.";
     "verdict.problems" => "What is wrong", "Ce qui ne va pas";
@@ -212,6 +213,7 @@ pub const TABLE: &[Word] = words! {
     "component.inventory" => "Inventory", "Inventaire";
     "component.postgresql" => "PostgreSQL", "PostgreSQL";
     "component.image" => "Image", "Image";
+    "component.node_file" => "File on the node", "Fichier du nœud";
     "component.exporter" => "Exporter", "Exporteur";
 
     "commands.title" => "Commands", "Commandes";

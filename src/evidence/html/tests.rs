@@ -5,7 +5,7 @@ use regex::Regex;
 use super::samples::{HOSTILE, PAGES, hostile, page};
 use super::table::TABLE;
 use super::*;
-use crate::evidence::page::{Bar, Caller, Command, Component, Missing};
+use crate::evidence::page::{Bar, Caller, Command, Component, Missing, Outcome};
 
 /// Every page in both languages, also the hostile ones and the one of which nothing is known.
 fn all() -> Vec<(String, String)> {
@@ -84,6 +84,51 @@ fn hostile_text_makes_no_element_and_no_attribute() {
             && shown.contains("{{ 7*7 }}")
     );
     assert!(HOSTILE.contains("<script>"));
+}
+
+#[test]
+fn what_nobody_verified_is_not_called_as_it_shall_be() {
+    let headline = |checks: bool, outcome: Outcome| {
+        let mut page = page(PAGES[0].1);
+        page.verdict.outcome = outcome;
+        if !checks {
+            page.checks.clear();
+        }
+        let html = render(&page, Lang::En).unwrap();
+        let (_, rest) = html.split_once("<h1>").unwrap();
+        rest.split_once("</h1>").unwrap().0.to_owned()
+    };
+    let unverified = "The run went well; nothing was verified";
+    for (checks, outcome, want) in [
+        (true, Outcome::Passed, "Everything is as it shall be"),
+        (true, Outcome::Warning, "As it shall be, with warnings"),
+        (false, Outcome::Passed, unverified),
+        (false, Outcome::Warning, unverified),
+        (false, Outcome::Failed, "Not as it shall be"),
+    ] {
+        assert_eq!(headline(checks, outcome), want);
+    }
+}
+
+#[test]
+fn headings_stand_once() {
+    let heading = Regex::new(r"(?s)<h2[^>]*>(.*?)</h2>").unwrap();
+    for (problems, check_mode) in [(false, true), (true, true), (false, false)] {
+        let mut page = page(PAGES[1].1);
+        page.run.check_mode = check_mode;
+        page.run.interrupted = true;
+        if !problems {
+            page.verdict.problems.clear();
+        }
+        let html = render(&page, Lang::En).unwrap();
+        let all: Vec<&str> = heading
+            .captures_iter(&html)
+            .map(|c| c.get(1).unwrap().as_str())
+            .collect();
+        let once: BTreeSet<&str> = all.iter().copied().collect();
+        assert_eq!(all.len(), once.len(), "{all:?}");
+        assert!(all.contains(&"The run"), "{all:?}");
+    }
 }
 
 #[test]
@@ -253,6 +298,19 @@ fn every_text_is_used_and_every_text_that_is_used_is_there() {
         assert!(Words::of(Lang::En).find(&c[1]).is_some(), "{}", &c[1]);
     }
     assert!(seen > 60, "the template was not understood");
+}
+
+/// A bundle names digests of files on the node too.
+#[test]
+fn every_component_of_a_bundle_has_words() {
+    let components = crate::evidence::bundle::tests::bundle_of("word")
+        .run
+        .components;
+    assert!(components.len() > 5);
+    for c in components {
+        let key = format!("component.{}", c.what);
+        assert!(Words::of(Lang::Fr).find(&key).is_some(), "{key}");
+    }
 }
 
 #[test]

@@ -223,7 +223,11 @@ impl<'a> View<'a> {
                 verdict: &page.verdict,
                 topology: &page.topology,
             },
-            verdict: outcome(page.verdict.outcome),
+            verdict: match page.verdict.outcome {
+                // A run that did its work and looked at nothing has shown nothing.
+                Outcome::Passed | Outcome::Warning if page.checks.is_empty() => "unverified",
+                other => outcome(other),
+            },
             shade: Shade::of(page.verdict.outcome),
             when: page.run.started.map(|at| format::moment(&words, at)),
             clock: page.run.skew_ms.map(|ms| clock(&words, ms)),

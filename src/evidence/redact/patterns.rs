@@ -60,7 +60,7 @@ fn take(patterns: &[Regex], text: &str, count: &mut u64) -> String {
             let masked = format!("{}{MASK}{}", group("a"), group("b"));
             let bare = whole.replace(['"', '\''], "");
             // What was taken out before is not counted again.
-            if masked.replace(['"', '\''], "") == bare {
+            if masked.replace(['"', '\''], "") == bare || is_count(whole) {
                 return whole.to_owned();
             }
             *count += 1;
@@ -69,6 +69,18 @@ fn take(patterns: &[Regex], text: &str, count: &mut u64) -> String {
         text = new.into_owned();
     }
     text
+}
+
+/// `burstTokens=100` and `max_tokens: 4096` say how many.
+fn is_count(assigned: &str) -> bool {
+    let Some((name, value)) = assigned.split_once(['=', ':']) else {
+        return false;
+    };
+    let name = name.trim().trim_end_matches(['"', '\'']).to_lowercase();
+    let number = |c: char| c.is_ascii_digit() || c == '.';
+    (name.ends_with("tokens") || name.ends_with("secrets"))
+        && !value.trim().is_empty()
+        && value.trim().chars().all(number)
 }
 
 #[cfg(test)]
@@ -138,6 +150,10 @@ mod tests {
                 r#"{"db_password": ********, "x": 1}"#,
             ),
             ("token: abc", "token: ********"),
+            ("token=100", "token=********"),
+            ("tokens=1a", "tokens=********"),
+            ("burstTokens=100 x", "burstTokens=100 x"),
+            ("\"max_tokens\": 4096,", "\"max_tokens\": 4096,"),
             (
                 "password authentication failed for user \"app\"",
                 "password authentication failed for user \"app\"",

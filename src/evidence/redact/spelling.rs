@@ -57,6 +57,9 @@ fn spellings(piece: &[u8]) -> Vec<String> {
     all
 }
 
+/// A backslash that was put before a character, itself escaped by what came after it.
+const BACKSLASHES: &str = r"(?:\\|%(?:25)*5[cC]|&(?:amp;)*#(?:92|[xX]5[cC]);)";
+
 /// One character in any escape that JSON, URLs, HTML, shells, SQL and C have; a backslash may be doubled by each layer.
 fn character(c: char) -> String {
     let mut all = vec![regex::escape(&c.to_string())];
@@ -70,12 +73,12 @@ fn character(c: char) -> String {
         out
     };
     all.push(each("%(?:25)*"));
-    all.push(each(r"\\+x"));
+    all.push(each(&format!("{BACKSLASHES}+x")));
     let mut utf16 = [0; 2];
     let units = c.encode_utf16(&mut utf16);
     let mut escaped = String::new();
     for unit in units.iter() {
-        let _ = write!(escaped, r"\\+u(?i:{unit:04x})");
+        let _ = write!(escaped, "{BACKSLASHES}+u(?i:{unit:04x})");
     }
     all.push(escaped);
     if !c.is_ascii_alphanumeric() {
@@ -83,14 +86,11 @@ fn character(c: char) -> String {
         all.push(format!("&(?:amp;)*#0*{code};"));
         all.push(format!("&(?:amp;)*#[xX]0*(?i:{code:x});"));
     }
-    if c.is_ascii_punctuation() {
-        all.push(format!(r"\\+{}", regex::escape(&c.to_string())));
-    }
     let more: &[&str] = match c {
-        ' ' => &[r"\+", r"\\+ "],
-        '\n' => &[r"\\+n"],
-        '\r' => &[r"\\+r"],
-        '\t' => &[r"\\+t"],
+        ' ' => &[r"\+"],
+        '\n' => &["n"],
+        '\r' => &["r"],
+        '\t' => &["t"],
         '"' => &["&(?:amp;)*quot;", r#""""#],
         '\'' => &[r"'\\+''", r#"'"'"'"#, "''", "&(?:amp;)*apos;"],
         '&' => &["&(?:amp;)+"],
@@ -99,8 +99,16 @@ fn character(c: char) -> String {
         '$' => &[r"\$\$"],
         _ => &[],
     };
-    all.extend(more.iter().map(|m| (*m).to_owned()));
-    format!("(?:{})", all.join("|"))
+    match c {
+        '\n' | '\r' | '\t' => all.extend(more.iter().map(|m| format!("{BACKSLASHES}+{m}"))),
+        _ => all.extend(more.iter().map(|m| (*m).to_owned())),
+    }
+    // JSON and shells put it before what HTML or URLs then escape in their own way.
+    let before = match c == ' ' || c.is_ascii_punctuation() {
+        true => format!("{BACKSLASHES}*"),
+        false => String::new(),
+    };
+    format!("{before}(?:{})", all.join("|"))
 }
 
 /// Base64 of the bytes wherever they stand in a longer text: how they are written depends on how many bytes are before

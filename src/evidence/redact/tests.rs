@@ -30,6 +30,9 @@ pub fn spellings(secret: &str) -> Vec<(String, String)> {
     let json = json[1..json.len() - 1].to_owned();
     add("plain", secret.to_owned());
     let twice = serde_json::to_string(&json).unwrap();
+    add("json in a url", percent(&json, true, false));
+    let html = json.replace('&', "&amp;").replace('<', "&lt;");
+    add("json in html", html.replace('"', "&quot;"));
     add("json twice", twice[1..twice.len() - 1].to_owned());
     add("json", json);
     add(
@@ -189,6 +192,11 @@ fn control_characters_inside_do_not_hide_it() {
     let mut count = 0;
     let clean = redactor("hunter22").text("x hun\u{1b}[1mter\u{7}22 y", &mut count);
     assert_eq!((clean.as_str(), count), ("x ******** y", 1));
+    // Nor characters that nobody sees.
+    for unseen in ['\u{ad}', '\u{200b}', '\u{2060}', '\u{feff}'] {
+        let clean = redactor("hunter22").text(&format!("x hun{unseen}ter22 y"), &mut count);
+        assert_eq!(clean, "x ******** y");
+    }
 }
 
 #[test]
