@@ -328,7 +328,7 @@ async fn a_node_that_stays_away() {
     43 persistence: the node did not boot within 0 s
       hint: look at its console; once it is there, `monopg diagnose` and `monopg verify` tell how the database is
     43 persistence: the row that was written could not be removed
-      hint: the next run removes it; or, in psql: drop schema monopg_verify cascade {"volume":"pvc-c1","away_seconds":{"pod":7.2}}
+      hint: the next run removes it; or, in psql: drop table monopg_verify.token; drop schema monopg_verify {"volume":"pvc-c1","away_seconds":{"pod":7.2}}
     "#);
 }
 
