@@ -3,7 +3,7 @@
 //! May depend on `verify`, `steps`, `engine`, `report` (control characters), `host`, `cluster`, `settings`. One reason:
 //! proof that stays on one screen is no proof.
 //!
-//! While a run goes on, [`record`] keeps its events and commands. Then [`collect`] asks the node ([`questions`]), and
+//! While a run goes on, [`record`] keeps its events and commands. Then [`collect`] asks the node (`questions`), and
 //! [`bundle`] makes files of all of it, from which [`objects`] and [`redact`] take out what others must not see.
 //! [`assemble`] gives the report its [`page`], which [`html`] draws; [`write`](mod@write) puts all of it into a folder and
 //! an archive.

@@ -3,9 +3,9 @@
 //! May depend on `secrets` and `report` (control characters). One reason: a bundle is handed to other people, so what
 //! must not stand in it is looked for more thoroughly than in a report on the owner's own screen, and counted.
 //!
-//! Two kinds of things are taken out: what the run knows (the inventory's secrets: [`spelling`]) and what looks like a
-//! credential whoever made it ([`patterns`]). A value that is split over lines is looked for with the line ends taken
-//! away ([`joined`]).
+//! Two kinds of things are taken out: what the run knows (the inventory's secrets: `spelling`) and what looks like a
+//! credential whoever made it (`patterns`). A value that is split over lines is looked for with the line ends taken
+//! away (`joined`).
 
 mod joined;
 mod patterns;
