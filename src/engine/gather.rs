@@ -34,7 +34,7 @@ pub fn is_away(key: &str) -> Query {
 
 /// A question by kubectl that is not asked if the one before it ended with 124, and then ends so itself. Many in a row
 /// would else wait [`KUBECTL`]'s time each for an API that takes connections and does not answer, and together longer
-/// than [`LIMIT`].
+/// than `LIMIT`.
 pub fn unless_away(key: &str, script: &str) -> Query {
     Query::shell(key, format!("[ \"$r\" != 124 ] || exit 124\n{script}"))
 }
