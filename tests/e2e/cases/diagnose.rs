@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::spoils::PENDING;
 use super::{Chooser, untouched};
 use crate::check::{Check, During, Fail};
 use crate::inventory::Inventory;
@@ -72,47 +73,148 @@ const DAMAGES: &[Damage] = &[
 /// Changes of the StatefulSet that make its next pod fail.
 struct Change {
     id: &'static str,
-    exit: i32,
+    /// Of the database's container.
     container: &'static str,
+    /// Of the rest of the pod.
+    pod: &'static str,
     words: &'static [&'static str],
 }
+
+const CHANGE: Change = Change {
+    id: "",
+    container: "{}",
+    pod: "{}",
+    words: &[],
+};
 
 const CHANGES: &[Change] = &[
     Change {
         id: "image.moved",
-        exit: 42,
         container: r#"{"image":"docker.io/bitnami/postgresql:17.6.0-debian-12-r4"}"#,
         words: &["docker.io/bitnamilegacy/postgresql:17.6.0", "monopg_image"],
+        ..CHANGE
     },
     Change {
         id: "image.pull",
-        exit: 42,
         container: r#"{"image":"docker.io/bitnamilegacy/postgresql:0.0.0-nowhere"}"#,
         words: &["0.0.0-nowhere", "images import"],
+        ..CHANGE
     },
     Change {
         id: "pod.crash",
-        exit: 42,
         container: r#"{"command":["sh","-c","echo these are my last words >&2; exit 3"]}"#,
         words: &["these are my last words", "--previous"],
+        ..CHANGE
     },
     Change {
         id: "pod.memory",
-        exit: 42,
         container: r#"{"command":["sh","-c","exec tail /dev/zero"],"resources":{"requests":{"memory":"10Mi"},"limits":{"memory":"20Mi"}}}"#,
         words: &["OOMKilled", "limits.memory"],
+        ..CHANGE
     },
     Change {
         id: "database.lock",
-        exit: 42,
         container: r#"{"command":["sh","-c","chmod 700 $PGDATA; sleep 1000 & echo $! >$PGDATA/postmaster.pid; exec /usr/lib/postgresql/17/bin/postgres -D $PGDATA"]}"#,
         words: &["already exists", "postmaster.pid"],
+        ..CHANGE
     },
     Change {
         id: "database.memory",
-        exit: 42,
         container: r#"{"command":["sh","-c","chmod 700 $PGDATA; exec /usr/lib/postgresql/17/bin/postgres -D $PGDATA -c shared_buffers=8000GB"]}"#,
         words: &["shared memory", "shared_buffers"],
+        ..CHANGE
+    },
+    Change {
+        id: "image.name",
+        container: r#"{"image":"docker.io/Not A Name:17"}"#,
+        words: &["Not A Name", "monopg_image"],
+        ..CHANGE
+    },
+    Change {
+        id: "pod.config",
+        container: r#"{"securityContext":{"runAsUser":0,"runAsNonRoot":true}}"#,
+        words: &["runAsUser"],
+        ..CHANGE
+    },
+    Change {
+        id: "pod.mount",
+        container: r#"{"volumeMounts":[{"name":"nowhere","mountPath":"/nowhere"}]}"#,
+        pod: r#"{"volumes":[{"name":"nowhere","hostPath":{"path":"/srv/nowhere","type":"Directory"}}]}"#,
+        words: &["/srv/nowhere"],
+    },
+    Change {
+        id: "pod.sandbox",
+        pod: r#"{"runtimeClassName":"e2e"}"#,
+        words: &["nowhere"],
+        ..CHANGE
+    },
+    Change {
+        id: "pod.probe",
+        container: r#"{"readinessProbe":{"exec":{"command":["sh","-c","echo not today; exit 1"]},"periodSeconds":5,"failureThreshold":1}}"#,
+        words: &["not today", "pg_isready"],
+        ..CHANGE
+    },
+];
+
+/// What stands between a claim and its volume, broken once the preflight is over.
+struct Gap {
+    id: &'static str,
+    make: &'static str,
+    mend: &'static str,
+    words: &'static [&'static str],
+}
+
+const GAPS: &[Gap] = &[
+    Gap {
+        id: "volume.helper",
+        make: "mount -o remount,ro $S",
+        // As the hint says.
+        mend: "mount -o remount,rw $S; for p in $($K get pods -n kube-system -o name | grep helper-pod-create-); do $K delete -n kube-system $p; done",
+        words: &["Read-only file system", "findmnt -T"],
+    },
+    Gap {
+        id: "volume.class",
+        make: "$K delete storageclass local-path",
+        mend: r#"$K create -f - <<'E'
+{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "local-path"}, "provisioner": "rancher.io/local-path",
+ "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Delete"}
+E"#,
+        words: &["not found", "monopg_storage_class"],
+    },
+    Gap {
+        id: "volume.provisioner",
+        make: "D='-n kube-system deployment/local-path-provisioner'; $K scale $D --replicas=0; $K set image $D '*=docker.io/rancher/nowhere:0'; $K scale $D --replicas=1",
+        mend: "$K rollout undo -n kube-system deployment/local-path-provisioner",
+        words: &["docker.io/rancher/nowhere:0"],
+    },
+];
+
+/// What befalls the objects around a pod.
+struct Mishap {
+    id: &'static str,
+    provoke: fn(&World) -> Check,
+}
+
+const MISHAPS: &[Mishap] = &[
+    Mishap {
+        id: "release.failed",
+        provoke: failed,
+    },
+    Mishap {
+        id: "pod.forbidden",
+        provoke: forbidden,
+    },
+    Mishap {
+        id: "pod.finalizer",
+        provoke: held,
+    },
+    Mishap {
+        id: "pod.outdated",
+        provoke: outdated,
+    },
+    Mishap {
+        id: "volume.lost",
+        provoke: lost,
     },
 ];
 
@@ -128,6 +230,11 @@ pub fn group(choose: Chooser<'_>) -> Group {
         Case::new("database.password", password),
         Case::new("policy.label and policy.closed", policy),
     ];
+    let mishaps: Vec<&str> = MISHAPS.iter().map(|m| m.id).collect();
+    let chosen = choose("diagnose mishaps", &mishaps, 2);
+    for mishap in MISHAPS.iter().filter(|m| chosen.contains(&m.id)) {
+        cases.push(Case::new(mishap.id, mishap.provoke));
+    }
     let damages: Vec<&str> = DAMAGES.iter().map(|d| d.id).collect();
     let changes: Vec<&str> = CHANGES.iter().map(|c| c.id).collect();
     let chosen = choose("diagnose damages", &damages, 2);
@@ -144,7 +251,11 @@ pub fn group(choose: Chooser<'_>) -> Group {
     ));
     cases.push(Case::new("k3s is stopped", no_cluster));
     cases.push(Case::new("the API does not answer", silent_cluster));
-    cases.push(Case::new("volume.helper", helper));
+    let gaps: Vec<&str> = GAPS.iter().map(|g| g.id).collect();
+    let chosen = choose("diagnose gaps", &gaps, 1);
+    for gap in GAPS.iter().filter(|g| chosen.contains(&g.id)) {
+        cases.push(Case::new(gap.id, |w| unbound(w, gap)));
+    }
     Group {
         name: "diagnose",
         setup: |world| world.installed(&world.inventory()),
@@ -363,23 +474,132 @@ fn damaged(world: &World, damage: &Damage) -> Check {
 }
 
 fn changed(world: &World, change: &Change) -> Check {
-    let container: Value = serde_json::from_str(change.container)?;
-    let mut container = container;
+    // A handler that containerd does not know.
+    world.node.kubectl_apply(
+        r#"{"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "e2e"}, "handler": "nowhere"}"#,
+    )?;
+    let mut container: Value = serde_json::from_str(change.container)?;
     container["name"] = json!("postgresql");
-    let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    let mut pod: Value = serde_json::from_str(change.pod)?;
+    pod["containers"] = json!([container]);
     world.node.kubectl_patch(
         &format!("statefulset {RELEASE} -n {NAMESPACE}"),
         "strategic",
-        &patch,
+        &json!({"spec": {"template": {"spec": pod}}}),
     )?;
     delete_pod(world)?;
-    let result = names(world, change.id, change.exit, change.words);
+    let result = names(world, change.id, 42, change.words);
     world
         .apply(&world.inventory())?
         .expect_changed(true)
         .during("apply takes the change back")?;
+    world.node.kubectl("delete runtimeclass e2e")?;
     result?;
     fine(world)
+}
+
+/// As after a run that was killed between Helm's record and its objects.
+fn failed(world: &World) -> Check {
+    world.node.kubectl(&format!(
+        "delete statefulset {RELEASE} -n {NAMESPACE} --cascade=orphan"
+    ))?;
+    world.node.run(PENDING)?;
+    names(
+        world,
+        "release.failed",
+        42,
+        &["pending-upgrade", "monopg apply"],
+    )?;
+    world.apply(&world.inventory())?.expect_changed(true)?;
+    fine(world)
+}
+
+fn forbidden(world: &World) -> Check {
+    world
+        .node
+        .kubectl(&format!("create quota e2e -n {NAMESPACE} --hard=pods=0"))?;
+    delete_pod(world)?;
+    let result = names(
+        world,
+        "pod.forbidden",
+        42,
+        &["exceeded quota", "describe quota"],
+    );
+    world
+        .node
+        .kubectl(&format!("delete quota e2e -n {NAMESPACE}"))?;
+    result?;
+    fine(world)
+}
+
+/// Patches the pod's finalizers.
+fn finalizers(world: &World, all: &Value) -> Check {
+    world.node.kubectl_patch(
+        &format!("pod {RELEASE}-0 -n {NAMESPACE}"),
+        "merge",
+        &json!({"metadata": {"finalizers": all}}),
+    )
+}
+
+fn held(world: &World) -> Check {
+    finalizers(world, &json!(["e2e.example/hold"]))?;
+    world.node.kubectl(&format!(
+        "delete pod {RELEASE}-0 -n {NAMESPACE} --wait=false"
+    ))?;
+    let result = names(world, "pod.finalizer", 42, &["e2e.example/hold"]);
+    finalizers(world, &json!(null))?;
+    result?;
+    fine(world)
+}
+
+fn outdated(world: &World) -> Check {
+    world.node.kubectl_patch(
+        &format!("statefulset {RELEASE} -n {NAMESPACE}"),
+        "merge",
+        &json!({"spec": {
+            "updateStrategy": {"type": "OnDelete", "rollingUpdate": null},
+            "template": {"metadata": {"annotations": {"e2e": "newer"}}},
+        }}),
+    )?;
+    let result = names(world, "pod.outdated", 42, &["OnDelete", "delete pod"]);
+    world.apply(&world.inventory())?.expect_changed(true)?;
+    result?;
+    fine(world)
+}
+
+/// The volume's object goes, its directory stays; brought back by hand it is found again.
+fn lost(world: &World) -> Check {
+    world.database().mark("lost")?;
+    scale(world, 0)?;
+    let name = world.node.kubectl(&format!(
+        "get pvc data-{RELEASE}-0 -n {NAMESPACE} -o jsonpath={{.spec.volumeName}}"
+    ))?;
+    let mut volume = world.node.kubectl_json(&format!("get pv {name}"))?;
+    if let Some(object) = volume.as_object_mut() {
+        object.remove("status");
+    }
+    if let Some(meta) = volume["metadata"].as_object_mut() {
+        meta.retain(|key, _| matches!(key.as_str(), "name" | "annotations"));
+    }
+    world
+        .node
+        .kubectl(&format!("delete pv {name} --wait=false"))?;
+    world.node.kubectl_patch(
+        &format!("pv {name}"),
+        "merge",
+        &json!({"metadata": {"finalizers": null}}),
+    )?;
+    scale(world, 1)?;
+    let result = names(
+        world,
+        "volume.lost",
+        32,
+        &[&name, "bring the volume object back"],
+    );
+    world.node.kubectl_apply(&volume.to_string())?;
+    result?;
+    fine(world)?;
+    world.database().expect_mark("lost")
 }
 
 fn points_here(world: &World) -> Check {
@@ -430,37 +650,34 @@ fn silent_cluster(world: &World) -> Check {
     fine(world)
 }
 
-/// The last one: it starts from a bare node. The storage path becomes read-only between the preflight and the release.
-fn helper(world: &World) -> Check {
+/// The last ones: they start from a bare node.
+fn unbound(world: &World, gap: &Gap) -> Check {
     world.node.reset()?;
-    world.node.run(&format!(
-        "mkdir -p {STORAGE} && mount -t tmpfs -o size=4g none {STORAGE}"
-    ))?;
+    let script = |what: &str| {
+        world
+            .node
+            .run(&format!("set -e; S={STORAGE} K='{KUBECTL}'; {what}"))
+            .map(drop)
+    };
+    script("mkdir -p $S; mount -t tmpfs -o size=4g none $S")?;
+    names(world, "release.absent", 42, &["Helm has no revision"])?;
     let mut run = Monopg::new(world, "apply", &world.inventory())?.events()?;
     ensure!(
         run.until_step("credentials")?,
         "the run ended before the credentials"
     );
-    world.node.run(&format!("mount -o remount,ro {STORAGE}"))?;
+    script(gap.make)?;
     let (code, events, stderr) = run.end(world)?;
     ensure!(code == Some(42), "exit {code:?}: {stderr}");
     ensure!(
-        events.contains("volume.helper"),
-        "apply does not name the helper pod: {stderr}"
+        events.contains(gap.id),
+        "apply does not name {}: {stderr}",
+        gap.id
     );
-    let result = names(
-        world,
-        "volume.helper",
-        32,
-        &["Read-only file system", "findmnt -T"],
-    );
-    world.node.run(&format!("mount -o remount,rw {STORAGE}"))?;
+    let result = names(world, gap.id, 32, gap.words);
+    script(gap.mend)?;
     result?;
-    // As the hint says.
-    world.node.run(&format!(
-        "for p in $({KUBECTL} get pods -n kube-system -o name | grep helper-pod-create-); do {KUBECTL} delete -n kube-system $p; done"
-    ))?;
     world.apply(&world.inventory())?.expect(0)?;
     let ended: Check = fine(world);
-    ended.map_err(|Fail(why)| Fail(format!("with the path writable again: {why}")))
+    ended.map_err(|Fail(why)| Fail(format!("with the gap closed again: {why}")))
 }

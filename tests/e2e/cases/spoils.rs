@@ -354,7 +354,7 @@ const SPOILS: &[Spoil] = &[
 ];
 
 /// The newest revision says "pending-upgrade", as after a helm that was killed: in the label and inside.
-const PENDING: &str = r#"python3 - <<'E'
+pub(super) const PENDING: &str = r#"python3 - <<'E'
 import base64, gzip, json, subprocess
 k = ["k3s", "kubectl", "--cache-dir=/run/e2e-cache", "-n", "data"]
 items = json.loads(subprocess.check_output(k + ["get", "secret", "-l", "owner=helm,name=postgresql", "-o", "json"]))["items"]
