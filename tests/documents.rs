@@ -44,6 +44,25 @@ fn the_french_runbook_has_the_commands_of_the_english_one() {
     same_lines(&english, &french);
 }
 
+/// The first cells of tables that name something of the program.
+fn named(text: &str) -> Vec<String> {
+    let cells = text.lines().filter_map(|l| l.strip_prefix("| `"));
+    cells
+        .filter_map(|l| l.split_once(" |"))
+        .map(|(cell, _)| cell.to_owned())
+        .collect()
+}
+
+#[test]
+fn french_tables_name_what_the_english_ones_name() {
+    for (document, at_least) in [("verify", 11), ("diagnose", 30), ("evidence", 8)] {
+        let english = named(&read(&docs().join(format!("{document}.md"))));
+        let french = named(&read(&docs().join(format!("{document}.fr.md"))));
+        assert!(english.len() >= at_least, "{document}: {}", english.len());
+        same_lines(&english, &french);
+    }
+}
+
 /// Names the first line that differs.
 fn same_lines(left: &[String], right: &[String]) {
     for (a, b) in left.iter().zip(right) {

@@ -235,7 +235,7 @@ pub const TABLE: &[Word] = words! {
     "rest" => "{n} more is in {file}.|{n} more are in {file}.", "{n} autre est dans {file}.|{n} autres sont dans {file}.";
 
     "footer.by" => "Made by monopg {version}. Texts in English come from the run itself and are shown as they were.", "Produit par monopg {version}. Les textes en anglais proviennent de l’exécution et sont montrés tels quels.";
-    "footer.not" => "This report is a picture of one moment. docs/verify.md says of each check what it does not prove.", "Ce rapport est l’image d’un instant. docs/verify.md dit, pour chaque contrôle, ce qu’il ne prouve pas.";
+    "footer.not" => "This report is a picture of one moment. docs/verify.md says of each check what it does not prove.", "Ce rapport est l’image d’un instant. docs/verify.fr.md dit, pour chaque contrôle, ce qu’il ne prouve pas.";
 
     "date" => "{day} {month} {year}, {time} UTC", "{day} {month} {year} à {time} UTC";
     "month.1" => "January", "janvier";
