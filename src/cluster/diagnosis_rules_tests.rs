@@ -152,3 +152,52 @@ fn which_code_counts() {
     assert_eq!(of(&[("a", Exit::NotReady)]), 42);
     assert_eq!(of(&[("a", Exit::Remote)]), 40);
 }
+
+/// Whatever keeps a container from being made: the message alone does not say where to mend it.
+#[test]
+fn what_cannot_be_made_has_a_way_out() {
+    let waits = |reason: &str, message: &str| {
+        let mut look = fixture!("secret");
+        look.events.clear();
+        let pod = look.pod.as_mut().unwrap();
+        pod["status"]["containerStatuses"][0]["state"] =
+            json!({"waiting": {"reason": reason, "message": message}});
+        look
+    };
+    insta::assert_snapshot!(said(&waits("InvalidImageName", "must be lowercase")), @r#"
+    known: the database's pod data/postgresql-0 cannot get its image: InvalidImageName
+    42 image.name: the database's pod data/postgresql-0 cannot get its image: InvalidImageName
+      caused by: container postgresql wants docker.io/bitnamilegacy/postgresql:17.6.0-debian-12-r4
+      caused by: must be lowercase
+      hint: mend the name: the database's is monopg_image, another container's stands in the values; if it was edited by hand, `monopg apply` takes that back
+    "#);
+    insta::assert_snapshot!(said(&waits("CreateContainerConfigError", "container's runAsUser breaks non-root policy")), @r#"
+    known: the database's pod data/postgresql-0 cannot start a container: CreateContainerConfigError
+    42 pod.config: the database's pod data/postgresql-0 cannot start a container: CreateContainerConfigError
+      caused by: container postgresql: container's runAsUser breaks non-root policy
+      hint: mend what the values say of this container (primary.containerSecurityContext, primary.command, primary.extraEnvVars); if it was edited by hand, `monopg apply` takes that back
+    "#);
+    let event = |reason: &str, message: &str| {
+        let mut look = waits("ContainerCreating", "");
+        let pod = look.pod.as_ref().unwrap();
+        look.events = vec![
+            json!({"reason": reason, "message": message, "count": 9, "type": "Warning", "lastTimestamp": look.now.unwrap().to_string(),
+            "involvedObject": {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": "data", "uid": pod["metadata"]["uid"]}}),
+        ];
+        look
+    };
+    insta::assert_snapshot!(said(&event("FailedMount", "hostPath type check failed: /srv/nowhere is not a directory")), @r#"
+    known: the database's pod data/postgresql-0 cannot mount a volume: FailedMount
+    42 pod.mount: the database's pod data/postgresql-0 cannot mount a volume: FailedMount
+      caused by: hostPath type check failed: /srv/nowhere is not a directory
+      caused by: tried 9 times
+      hint: mend the volume in the values (primary.extraVolumes), or what it names on the node; if it was edited by hand, `monopg apply` takes that back
+    "#);
+    insta::assert_snapshot!(said(&event("FailedCreatePodSandBox", "no runtime for \"nowhere\" is configured")), @r#"
+    known: the database's pod data/postgresql-0 gets no sandbox: FailedCreatePodSandBox
+    42 pod.sandbox: the database's pod data/postgresql-0 gets no sandbox: FailedCreatePodSandBox
+      caused by: no runtime for "nowhere" is configured
+      caused by: tried 9 times
+      hint: the node's container runtime says why: `journalctl -u k3s`, /var/lib/rancher/k3s/agent/containerd/containerd.log
+    "#);
+}

@@ -277,7 +277,10 @@ fn image_problem(status: &Value, failures: &[&Event<'_>], who: &str) -> Problem 
     if attempts > 1 {
         p = p.because(format!("tried {attempts} times"));
     }
-    image_hints(p, name)
+    match id {
+        "image.name" => p.hint("mend the name: the database's is monopg_image, another container's stands in the values; if it was edited by hand, `monopg apply` takes that back"),
+        _ => image_hints(p, name),
+    }
 }
 
 /// What to do about an image that cannot be had.
@@ -449,7 +452,11 @@ fn missing(id: &str, what: String, message: &str) -> Problem {
             "a ConfigMap that the values name is not there: create it in the release's namespace",
         )
     } else {
-        problem(id, what)
+        problem(id, what).hint(match id {
+            "pod.sandbox" => "the node's container runtime says why: `journalctl -u k3s`, /var/lib/rancher/k3s/agent/containerd/containerd.log",
+            "pod.mount" => "mend the volume in the values (primary.extraVolumes), or what it names on the node; if it was edited by hand, `monopg apply` takes that back",
+            _ => "mend what the values say of this container (primary.containerSecurityContext, primary.command, primary.extraEnvVars); if it was edited by hand, `monopg apply` takes that back",
+        })
     }
 }
 
