@@ -423,6 +423,10 @@ fn a_provisioner_that_cannot() {
         "storageclass.storage.k8s.io \"fast\" not found",
         2,
     )];
+    // The events stay; the class has come.
+    let waiting = said(&f);
+    assert!(waiting.starts_with("waiting: "), "{waiting}");
+    f.storage_class = None;
     insta::assert_snapshot!(said(&f), @r#"
     error: claim data-postgresql-0 gets no volume
     caused by: storageclass.storage.k8s.io "fast" not found

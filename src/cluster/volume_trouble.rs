@@ -103,6 +103,8 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         (None, None, Some(e)) if attempts >= ATTEMPTS => {
             let message = one_line(e.message);
             let id = match message.contains("storageclass.storage.k8s.io") {
+                // It came since; the controller looks again within 15 s, and events stay for an hour.
+                true if class_is_there(facts, pvc) => return None,
                 true => "volume.class",
                 false => "volume.provisioner",
             };
@@ -160,6 +162,13 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         ));
     }
     Some(p.hint("the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`"))
+}
+
+/// Whether the class that the claim names exists.
+fn class_is_there(facts: &Facts, pvc: &Value) -> bool {
+    let wanted = text(pvc, "/spec/storageClassName");
+    let class = facts.storage_class.as_ref();
+    class.is_some_and(|c| text(c, "/metadata/name") == wanted)
 }
 
 /// The end of the chain: the directory itself.
