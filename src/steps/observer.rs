@@ -30,6 +30,8 @@ const WARNINGS: &str = "observer.system_events";
 
 /// So many lines of a log: PostgreSQL says why in the first ones after its start, and ends soon.
 const LIMITS: &str = "--tail=40 --limit-bytes=65536";
+/// What the kubelet answers as if it were the log of a container that it is just taking away.
+const NO_LOG: &str = "unable to retrieve container logs for ";
 /// And of each of them so many characters.
 const WIDTH: usize = 500;
 
@@ -132,8 +134,10 @@ impl<'a> Observer<'a> {
     fn last_words(&self) -> Query {
         let (ns, pod) = self.pod();
         let logs = format!("kc logs -n {ns} {pod} -c postgresql {LIMITS}");
-        let script =
-            format!("{logs} --previous 2>/dev/null || {{ [ $? != 124 ] || exit 124; {logs}; }}");
+        let script = format!(
+            "o=$({logs} --previous 2>/dev/null); r=$?\n\
+             case $r,$o in 124,*) exit 124 ;; 0,'{NO_LOG}'*|[1-9]*) {logs} ;; *) printf '%s\\n' \"$o\" ;; esac"
+        );
         unless_away(LOGS, &script)
     }
 
@@ -205,7 +209,11 @@ impl<'a> Observer<'a> {
                 .shell
                 .get(key)
                 .filter(|o| o.ok())
-                .map(|o| o.text().lines().map(shortened).collect())
+                .map(|o| {
+                    let text = o.text();
+                    let told = text.lines().filter(|l| !l.starts_with(NO_LOG));
+                    told.map(shortened).collect()
+                })
                 .unwrap_or_default()
         };
         let name = |p: &Value| {

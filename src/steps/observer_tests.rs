@@ -6,7 +6,7 @@ use crate::cluster::object::ObjectRef;
 use crate::cluster::samples;
 use crate::engine::step::Step as _;
 use crate::steps::ready::Ready;
-use crate::steps::testing::Given;
+use crate::steps::testing::{Given, in_shell, script};
 
 fn step() -> Ready {
     Ready {
@@ -104,6 +104,38 @@ fn on_its_way() {
         .fails(SYSTEM, 1, "x")
         .fails(PROVISIONER_LOG, 1, "x");
     assert!(blind.judged(&step()).starts_with("waiting"));
+}
+
+/// The kubelet says so with a status of success while it takes the log away; whoever reads it must not take it for the
+/// container's last words.
+#[test]
+fn a_log_that_is_just_taken_away() {
+    let spec = step().spec;
+    let observer = Observer { spec: &spec };
+    let asked = |previous: &str| {
+        let query = observer.last_words();
+        let kubectl = format!(
+            "kc() {{ case \"$*\" in *--previous*) {previous} ;; *) echo of this run ;; esac; }}"
+        );
+        let out = in_shell(&format!("r=0\n{kubectl}\n{}", script(&query).0), b"");
+        format!("{} {}", out.status, out.text().trim())
+    };
+    assert_eq!(asked("echo of the last run"), "0 of the last run");
+    assert_eq!(
+        asked("echo unable to retrieve container logs for containerd://c571"),
+        "0 of this run"
+    );
+    assert_eq!(asked("echo there is none >&2; return 1"), "0 of this run");
+    assert_eq!(asked("return 124"), "124 ");
+    let crash = json!({"name": "postgresql", "restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}});
+    let given = with(Some(pod(false, crash))).shell(
+        LOGS,
+        "unable to retrieve container logs for containerd://c571\n",
+    );
+    let said = given.judged(&step());
+    assert!(!said.contains("unable"), "{said}");
 }
 
 #[test]

@@ -276,17 +276,20 @@ fn causes(out: &Outcome) -> Vec<String> {
         .collect()
 }
 
-/// Asks until the cause is seen: a node takes some seconds to fail.
-fn until(world: &World, id: &str) -> Check<Outcome> {
+/// Asks until the cause is told with these words: a node takes some seconds to fail, and a log is away for a moment when
+/// its container is.
+fn until(world: &World, id: &str, words: &[&str]) -> Check<Outcome> {
     let start = Instant::now();
     loop {
         let out = diagnose(world)?;
-        if causes(&out).iter().any(|c| c == id) {
+        let said = out.errors();
+        let missing: Vec<&&str> = words.iter().filter(|w| !said.contains(**w)).collect();
+        if causes(&out).iter().any(|c| c == id) && missing.is_empty() {
             return Ok(out);
         }
         ensure!(
             start.elapsed() < Duration::from_secs(120),
-            "{id} was never named: {:?} {}",
+            "{id} was never named with {missing:?}: {:?} {}",
             causes(&out),
             out.summary()
         );
@@ -295,12 +298,9 @@ fn until(world: &World, id: &str) -> Check<Outcome> {
 }
 
 fn names(world: &World, id: &str, exit: i32, words: &[&str]) -> Check {
-    let out = until(world, id)?;
+    let out = until(world, id, words)?;
     out.expect(exit)?;
     let said = out.errors();
-    for word in words {
-        ensure!(said.contains(word), "{id} is told without {word:?}: {said}");
-    }
     let problem = out.host()["errors"]
         .as_array()
         .into_iter()
