@@ -155,7 +155,35 @@ pub fn problem(id: &str, what: impl Into<String>) -> Problem {
 mod tests {
     use super::*;
 
-    /// Every id that the sources of the judges name is in the table, and the other way round; the document has both.
+    /// A misspelt id would be a problem of the usual kind, and nobody would find it in the document.
+    #[test]
+    fn each_id_in_the_sources_is_known() {
+        let id = regex::Regex::new(r#"(?:problem\(|^    \(|id: )\s*"([a-z]+\.[a-z]+)","#).unwrap();
+        let mut seen: Vec<&str> = Vec::new();
+        for source in [
+            include_str!("diagnosis.rs"),
+            include_str!("pod_trouble.rs"),
+            include_str!("volume_trouble.rs"),
+            include_str!("client_trouble.rs"),
+            include_str!("readiness.rs"),
+            include_str!("last_words.rs"),
+            include_str!("../diagnose/password.rs"),
+        ] {
+            seen.extend(
+                id.captures_iter(source)
+                    .filter_map(|c| c.get(1))
+                    .map(|m| m.as_str()),
+            );
+        }
+        let unknown: Vec<&&str> = seen
+            .iter()
+            .filter(|id| KNOWN.iter().all(|c| c.id != **id))
+            .collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        assert!(seen.len() > 15, "{seen:?}");
+    }
+
+    /// The table and the document.
     #[test]
     fn each_cause_has_its_line_in_the_document() {
         let document = include_str!("../../docs/diagnose.md");

@@ -40,7 +40,7 @@ fn before_and_beside_the_pod() {
       caused by: somebody stopped the database; its volume stays
       hint: `monopg apply` starts it again; or: k3s kubectl -n data scale statefulset postgresql --replicas=1
     ");
-    let mut look = fixture!("crash");
+    let mut look = fixture!("pod.crash");
     // The next revision is there, and the broken pod of the last one stays.
     look.statefulset.as_mut().unwrap()["status"]["updateRevision"] = json!("postgresql-next");
     insta::assert_snapshot!(said(&look), @r"
@@ -50,7 +50,7 @@ fn before_and_beside_the_pod() {
       caused by: the pod has container postgresql in CrashLoopBackOff
       hint: `monopg apply` replaces it; its volume stays
     ");
-    let mut look = fixture!("crash");
+    let mut look = fixture!("pod.crash");
     let now = look.now.unwrap().to_string();
     let pod = look.pod.as_mut().unwrap();
     pod["metadata"]["deletionTimestamp"] = json!(now);
@@ -69,7 +69,7 @@ fn before_and_beside_the_pod() {
         !said(&after(look, 20)).contains("pod.finalizer"),
         "it still ends"
     );
-    let mut look = fixture!("crash");
+    let mut look = fixture!("pod.crash");
     look.pod.as_mut().unwrap()["metadata"]["deletionTimestamp"] = json!("2026-11-23T05:00:00Z");
     assert!(said(&look).starts_with("waiting: ") || said(&look).starts_with("unknown: "));
 }
@@ -108,14 +108,14 @@ fn a_pod_that_may_not_be_made() {
 /// Who asks is told after the first failure, who waits after several.
 #[test]
 fn asking_is_less_patient_than_waiting() {
-    let mut look = fixture!("version");
+    let mut look = fixture!("database.version");
     look.pod.as_mut().unwrap()["status"]["containerStatuses"][0]["restartCount"] = json!(1);
     assert!(matches!(
         judge(&look, &expected()),
         Readiness::Waiting { .. }
     ));
     assert!(said(&look).starts_with("known: "), "{}", said(&look));
-    let mut look = fixture!("image_moved");
+    let mut look = fixture!("image.moved");
     look.events.clear();
     assert!(matches!(
         judge(&look, &expected()),
@@ -124,7 +124,7 @@ fn asking_is_less_patient_than_waiting() {
     assert!(said(&look).contains("image.moved"));
     // One that ended and runs again may have mended itself.
     let status = json!({"running": {"startedAt": look.now.unwrap().to_string()}});
-    let mut look = fixture!("version");
+    let mut look = fixture!("database.version");
     look.pod.as_mut().unwrap()["status"]["containerStatuses"][0]["state"] = status;
     assert!(!said(&look).contains("database.version"));
 }
@@ -157,7 +157,7 @@ fn which_code_counts() {
 #[test]
 fn what_cannot_be_made_has_a_way_out() {
     let waits = |reason: &str, message: &str| {
-        let mut look = fixture!("secret");
+        let mut look = fixture!("pod.secret");
         look.events.clear();
         let pod = look.pod.as_mut().unwrap();
         pod["status"]["containerStatuses"][0]["state"] =

@@ -113,7 +113,7 @@ fn nothing_is_found_on_a_healthy_node() {
 
 #[test]
 fn database_version() {
-    insta::assert_snapshot!(said(&fixture!("version")), @r"
+    insta::assert_snapshot!(said(&fixture!("database.version")), @r"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     31 database.version: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 2 restarts
@@ -128,7 +128,7 @@ fn database_version() {
 
 #[test]
 fn database_config() {
-    insta::assert_snapshot!(said(&fixture!("config")), @r#"
+    insta::assert_snapshot!(said(&fixture!("database.config")), @r#"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     42 database.config: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 2 restarts
@@ -144,7 +144,7 @@ fn database_config() {
 
 #[test]
 fn database_wal() {
-    insta::assert_snapshot!(said(&fixture!("wal")), @r#"
+    insta::assert_snapshot!(said(&fixture!("database.wal")), @r#"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     42 database.wal: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 2 restarts
@@ -164,7 +164,7 @@ fn database_wal() {
 
 #[test]
 fn database_damaged() {
-    insta::assert_snapshot!(said(&fixture!("damaged")), @r#"
+    insta::assert_snapshot!(said(&fixture!("database.damaged")), @r#"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     42 database.damaged: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 2 (Error), 2 restarts
@@ -181,7 +181,7 @@ fn database_damaged() {
 
 #[test]
 fn database_permissions() {
-    insta::assert_snapshot!(said(&fixture!("permissions")), @r"
+    insta::assert_snapshot!(said(&fixture!("database.permissions")), @r"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     32 database.permissions: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 2 restarts
@@ -198,7 +198,7 @@ fn database_permissions() {
 
 #[test]
 fn database_space() {
-    insta::assert_snapshot!(said(&fixture!("space")), @r#"
+    insta::assert_snapshot!(said(&fixture!("database.space")), @r#"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     32 database.space: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 2 restarts
@@ -213,7 +213,7 @@ fn database_space() {
 
 #[test]
 fn database_lock() {
-    insta::assert_snapshot!(said(&fixture!("lock")), @r#"
+    insta::assert_snapshot!(said(&fixture!("database.lock")), @r#"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     42 database.lock: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 2 restarts
@@ -228,7 +228,7 @@ fn database_lock() {
 
 #[test]
 fn database_memory() {
-    insta::assert_snapshot!(said(&fixture!("memory")), @r#"
+    insta::assert_snapshot!(said(&fixture!("database.memory")), @r#"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     42 database.memory: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 1 (Error), 2 restarts
@@ -242,7 +242,7 @@ fn database_memory() {
 
 #[test]
 fn pod_memory() {
-    insta::assert_snapshot!(said(&fixture!("oom")), @r"
+    insta::assert_snapshot!(said(&fixture!("pod.memory")), @r"
     known: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     42 pod.memory: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
       caused by: container postgresql ended with status 137 (OOMKilled), 2 restarts
@@ -252,7 +252,7 @@ fn pod_memory() {
 
 #[test]
 fn a_crash_that_nobody_knows_is_told_with_its_facts() {
-    let look = fixture!("crash");
+    let look = fixture!("pod.crash");
     insta::assert_snapshot!(said(&look), @r"
     unknown: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
     42 pod.crash: the database's pod data/postgresql-0 keeps crashing: CrashLoopBackOff
@@ -283,7 +283,7 @@ fn a_crash_that_nobody_knows_is_told_with_its_facts() {
 
 #[test]
 fn image_moved() {
-    insta::assert_snapshot!(said(&fixture!("image_moved")), @r#"
+    insta::assert_snapshot!(said(&fixture!("image.moved")), @r#"
     known: the database's pod data/postgresql-0 cannot get its image: ImagePullBackOff
     42 image.moved: the database's pod data/postgresql-0 cannot get its image: ImagePullBackOff
       caused by: container postgresql wants docker.io/bitnami/postgresql:17.6.0-debian-12-r4
@@ -296,7 +296,7 @@ fn image_moved() {
 
 #[test]
 fn pod_unschedulable() {
-    insta::assert_snapshot!(said(&fixture!("unschedulable")), @r"
+    insta::assert_snapshot!(said(&fixture!("pod.unschedulable")), @r"
     known: the database's pod data/postgresql-0 cannot be scheduled
     42 pod.unschedulable: the database's pod data/postgresql-0 cannot be scheduled
       caused by: 0/1 nodes are available: 1 node(s) were unschedulable. no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.
@@ -306,7 +306,7 @@ fn pod_unschedulable() {
 
 #[test]
 fn pod_secret() {
-    insta::assert_snapshot!(said(&fixture!("secret")), @r#"
+    insta::assert_snapshot!(said(&fixture!("pod.secret")), @r#"
     known: the database's pod data/postgresql-0 cannot mount a volume: FailedMount
     42 pod.secret: the database's pod data/postgresql-0 cannot mount a volume: FailedMount
       caused by: MountVolume.SetUp failed for volume "postgresql-password" : secret "postgresql-credentials" not found
@@ -317,7 +317,7 @@ fn pod_secret() {
 
 #[test]
 fn pod_probe() {
-    insta::assert_snapshot!(said(&fixture!("probe")), @r#"
+    insta::assert_snapshot!(said(&fixture!("pod.probe")), @r#"
     known: the database's pod data/postgresql-0 runs and is not ready
     42 pod.probe: the database's pod data/postgresql-0 runs and is not ready
       caused by: container postgresql runs since 2026-11-23T05:08:38Z
@@ -338,7 +338,7 @@ fn pod_probe() {
 
 #[test]
 fn volume_helper() {
-    insta::assert_snapshot!(said(&fixture!("helper")), @r"
+    insta::assert_snapshot!(said(&fixture!("volume.helper")), @r"
     known: claim data-postgresql-0 gets no volume
     32 volume.helper: claim data-postgresql-0 gets no volume
       caused by: the provisioner's helper pod helper-pod-create-pvc-4c3be616-1d0b-465a-a1a0-9f76ef8d7a8b failed with status 1

@@ -93,8 +93,7 @@ impl Disk {
         found.map(|(_, c)| c.as_str()).filter(|_| self.selinux)
     }
 
-    /// What stands between a pod and the path, one sentence each, from the outside in. `user` is whom the container
-    /// runs as.
+    /// What stands between a pod and the path, one sentence each, from the outside in.
     pub fn said(&self) -> Vec<String> {
         let mut all = Vec::new();
         for entry in self.root.iter().chain(&self.volumes).chain(&self.data) {
@@ -123,11 +122,6 @@ impl Entry {
             owner: there(owner),
             path,
         })
-    }
-
-    /// True if it is a directory.
-    pub fn is_directory(&self) -> bool {
-        self.kind == "directory"
     }
 
     /// True if its mode is one that PostgreSQL refuses for its data directory: the group may write, or others may do

@@ -72,6 +72,17 @@ impl Facts {
         found
     }
 
+    /// What the kubelet said when it last threw out a pod of this name, which need not be this pod.
+    pub fn last_eviction(&self, pod: &Value) -> Option<&str> {
+        self.events
+            .iter()
+            .filter(|e| is_named(e, pod))
+            .map(event)
+            .filter(|e| e.reason == "Evicted")
+            .max_by_key(|e| e.last)
+            .map(|e| e.message)
+    }
+
     /// How many seconds ago this was; `None` without a clock or a time.
     pub fn age(&self, time: &str) -> Option<i64> {
         let then: Timestamp = time.parse().ok()?;
@@ -80,11 +91,16 @@ impl Facts {
 }
 
 fn is_about(event: &Value, object: &Value) -> bool {
+    let uid = text(event, "/involvedObject/uid");
+    is_named(event, object) && (uid.is_empty() || uid == text(object, "/metadata/uid"))
+}
+
+/// True for an event about an object of this kind and name, or an earlier one.
+fn is_named(event: &Value, object: &Value) -> bool {
     let about = |key: &str| text(event, &format!("/involvedObject/{key}"));
     about("kind") == text(object, "/kind")
         && about("name") == text(object, "/metadata/name")
         && about("namespace") == text(object, "/metadata/namespace")
-        && (about("uid").is_empty() || about("uid") == text(object, "/metadata/uid"))
 }
 
 /// Reads an event of `v1` (or the fields that `events.k8s.io` keeps for it).

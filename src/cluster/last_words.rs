@@ -98,24 +98,31 @@ const KNOWN: &[(&str, &[&str])] = &[
             "is outside the valid range for parameter",
         ],
     ),
-    ("database.password", &["password authentication failed"]),
+    // Of the image's own scripts: no server ends because somebody's password is wrong.
+    ("database.password", &["psql: error: "]),
 ];
+
+/// What a server that is there tells clients, too, and what does not end it.
+const TOLD_TO_CLIENTS: [&str; 2] = ["database.password", "database.config"];
 
 const READY: &str = "database system is ready to accept connections";
 
-/// What the last lines of a container mean; `None` if they say nothing that is known.
-pub fn read(lines: &[String], facts: &Facts, pod: &Value) -> Option<Meaning> {
+/// What the last lines of a container mean; `None` if they say nothing that is known. `served`: it ran for so long that
+/// the server was there, whether or not the lines go back to its start.
+pub fn read(lines: &[String], served: bool, facts: &Facts, pod: &Value) -> Option<Meaning> {
     // What a server said before it was there was mended; what clients were told afterwards did not end it.
-    let there = lines.iter().rposition(|l| l.contains(READY));
-    let end = there.map_or(0, |at| at + 1);
+    let ready = lines.iter().rposition(|l| l.contains(READY));
+    let end = ready.map_or(0, |at| at + 1);
+    let there = served || ready.is_some();
     let (id, line) = KNOWN.iter().find_map(|(id, parts)| {
         let said = |l: &String| {
             parts.iter().any(|part| l.contains(part))
                 && !l.contains("ERROR:  ")
                 && !l.contains("STATEMENT:  ")
+                && (*id != "database.password" || l.contains("password authentication failed"))
         };
         let line = lines.iter().skip(end).position(said)? + end;
-        (there.is_none() || *id != "database.password").then_some((*id, line))
+        (!there || !TOLD_TO_CLIENTS.contains(id)).then_some((*id, line))
     })?;
     let mut meaning = Meaning {
         id,

@@ -20,8 +20,12 @@ const DISK: &str = "root=directory 700 0:0 /srv/k3s\nvolume=directory 777 0:0 /s
     data=directory 777 1001:1001 /srv/k3s/pvc-1_data_x/data\nversion=17\nmeasured=/srv/k3s/pvc-1_data_x\nspace=4096 2 76800\nselinux=0\n";
 
 fn said(log: &str, disk: &str) -> String {
+    said_by(log, false, disk)
+}
+
+fn said_by(log: &str, served: bool, disk: &str) -> String {
     let lines: Vec<String> = log.lines().map(str::to_owned).collect();
-    match read(&lines, &facts(disk), &pod()) {
+    match read(&lines, served, &facts(disk), &pod()) {
         None => "not known".into(),
         Some(m) => {
             let mut all = vec![format!("{} in line {}", m.id, m.line)];
@@ -238,7 +242,7 @@ fn what_to_type_for_the_rest() {
             "primary.extendedConfiguration",
         ),
         (
-            "password authentication failed for user \"app\"",
+            "psql: error: FATAL:  password authentication failed for user \"app\"",
             "\\password",
         ),
     ] {
@@ -274,6 +278,31 @@ fn what_clients_were_told_is_not_why_it_ended() {
     ] {
         assert!(said(&format!("{there}{log}"), "").starts_with(id), "{log}");
     }
+    // Its start is no longer among the lines.
+    for (log, id) in [
+        (
+            "FATAL:  password authentication failed for user \"app\"",
+            "not known",
+        ),
+        (
+            "FATAL:  unrecognized configuration parameter \"x\"",
+            "not known",
+        ),
+        (
+            "FATAL:  could not write to file \"pg_wal/x\": No space left on device",
+            "database.space",
+        ),
+    ] {
+        assert!(said_by(log, true, "").starts_with(id), "{log}");
+    }
+    assert_eq!(
+        said(
+            "FATAL:  password authentication failed for user \"app\"",
+            ""
+        ),
+        "not known",
+        "no server ends of that"
+    );
     // Said before it was there: mended.
     let before = format!("FATAL:  lock file \"postmaster.pid\" already exists\n{there}");
     assert_eq!(said(&before, ""), "not known");

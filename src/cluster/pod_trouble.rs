@@ -28,6 +28,8 @@ use crate::error::Problem;
 const PULL_ATTEMPTS: u64 = 3;
 /// How many restarts make a crash loop.
 const RESTARTS: i64 = 2;
+/// A server that ran for so many seconds had started.
+const SERVED: i64 = 60;
 /// How many attempts to find a Secret or key count.
 const CONFIG_ATTEMPTS: u64 = 3;
 /// How many attempts to mount or to make a sandbox count.
@@ -76,10 +78,16 @@ pub fn pod_trouble(facts: &Facts, pod: &Value, who: &str) -> Option<Problem> {
     mounting(facts, pod, &events, who, MOUNT_ATTEMPTS)
 }
 
+/// The kubelet throws a pod out of a node under pressure. A StatefulSet makes the next one at once, which is kept away
+/// by the node's taint or thrown out as well, so the event of an earlier pod of the same name counts too.
 fn evicted(facts: &Facts, pod: &Value, who: &str) -> Option<Problem> {
-    if text(pod, "/status/reason") != "Evicted" {
+    if is_true(pod, "Ready") {
         return None;
     }
+    let message = match text(pod, "/status/reason") {
+        "Evicted" => text(pod, "/status/message"),
+        _ => facts.last_eviction(pod)?,
+    };
     let node = facts.node.as_ref()?;
     let pressure = ["DiskPressure", "MemoryPressure", "PIDPressure"]
         .into_iter()
@@ -87,10 +95,10 @@ fn evicted(facts: &Facts, pod: &Value, who: &str) -> Option<Problem> {
     Some(
         problem(
             "pod.evicted",
-            format!("{who} was evicted and cannot come back"),
+            format!("{who} was evicted, and the node is still under pressure"),
         )
         .because(format!("the node reports {pressure}"))
-        .because(text(pod, "/status/message").trim())
+        .because(message.trim())
         .hint(match pressure {
             "DiskPressure" => {
                 "free disk space on the node (`df -h`, `k3s crictl rmi --prune`), then run again"
@@ -336,11 +344,22 @@ fn crash(facts: &Facts, pod: &Value, status: &Value, events: &[Event<'_>], who: 
     let code = number(status, &format!("{state}/terminated/exitCode"));
     let reason = text(status, &format!("{state}/terminated/reason"));
     let log = facts.logs.get(container).map_or(&[][..], Vec::as_slice);
-    let meaning = last_words::read(log, facts, pod);
+    let ran = |key: &str| {
+        text(status, &format!("{state}/terminated/{key}"))
+            .parse()
+            .ok()
+    };
+    let served = matches!((ran("startedAt"), ran("finishedAt")),
+        (Some(from), Some(to)) if Timestamp::as_second(to) - Timestamp::as_second(from) >= SERVED);
+    let meaning = last_words::read(log, served, facts, pod);
+    let killed = events
+        .iter()
+        .any(|e| e.reason == "Killing" && e.message.contains(&format!("{container} failed")));
     let probe = events
         .iter()
         .rev()
-        .find(|e| e.reason == "Unhealthy" && e.message.starts_with("Liveness"));
+        .filter(|_| killed)
+        .find(|e| e.reason == "Unhealthy" && !e.message.starts_with("Readiness"));
     let id = match (&meaning, reason) {
         (_, "OOMKilled") => "pod.memory",
         (Some(m), _) => m.id,

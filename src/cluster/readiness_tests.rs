@@ -357,7 +357,7 @@ fn a_provisioner_that_cannot() {
     let mut f = facts(unscheduled("x", "2026-11-22T10:04:55Z"), vec![]);
     f.pvc = Some(claim.clone());
     let helper = json!({"apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "helper-pod-create-pvc-1", "namespace": "kube-system", "uid": "h1"},
+        "metadata": {"name": "helper-pod-create-pvc-c1", "namespace": "kube-system", "uid": "h1"},
         "status": {"phase": "Failed", "containerStatuses": [{"name": "helper-pod", "restartCount": 0,
             "state": {"terminated": {"exitCode": 1, "reason": "Error", "message": "mkdir: can't create directory '/srv/k3s-storage/pvc-1': Read-only file system"}}}]}});
     f.helpers = vec![helper];
@@ -367,11 +367,11 @@ fn a_provisioner_that_cannot() {
     ];
     insta::assert_snapshot!(said(&f), @r#"
     error: claim data-postgresql-0 gets no volume
-    caused by: the provisioner's helper pod helper-pod-create-pvc-1 failed with status 1
+    caused by: the provisioner's helper pod helper-pod-create-pvc-c1 failed with status 1
     caused by: mkdir: can't create directory '/srv/k3s-storage/pvc-1': Read-only file system
     caused by: provisioner: level=error msg="create process timeout"
     hint: monopg_storage_path lies on a read-only file system: mount it read-write (`findmnt -T PATH`)
-    hint: once that is mended: `k3s kubectl -n kube-system delete pod helper-pod-create-pvc-1` lets the provisioner try again at once, else it does so after two minutes
+    hint: once that is mended: `k3s kubectl -n kube-system delete pod helper-pod-create-pvc-c1` lets the provisioner try again at once, else it does so after two minutes
     hint: the whole story: `k3s kubectl -n kube-system logs deploy/local-path-provisioner`
     "#);
     let provisioner = |born: &str| {
@@ -387,7 +387,12 @@ fn a_provisioner_that_cannot() {
         !is_stuck(&f),
         "an earlier provisioner's helper says nothing of this one"
     );
-    assert_eq!(stale_helpers(&f), ["helper-pod-create-pvc-1"]);
+    assert_eq!(stale_helpers(&f), ["helper-pod-create-pvc-c1"]);
+    let mut other = f.clone();
+    other.helpers[0]["metadata"]["name"] = json!("helper-pod-create-pvc-c2");
+    assert!(stale_helpers(&other).is_empty(), "another claim's");
+    other.provisioner = provisioner("2026-11-22T10:03:00Z");
+    assert!(!is_stuck(&other), "another claim's trouble");
     // Of the present one, but killed: by a power cut, say. That is no word about the directory.
     f.provisioner = provisioner("2026-11-22T10:03:00Z");
     for (code, reason, stale) in [
@@ -399,7 +404,7 @@ fn a_provisioner_that_cannot() {
         let ended = &mut f.helpers[0]["status"]["containerStatuses"][0]["state"]["terminated"];
         (ended["exitCode"], ended["reason"]) = (json!(code), json!(reason));
         let want: &[&str] = if stale {
-            &["helper-pod-create-pvc-1"]
+            &["helper-pod-create-pvc-c1"]
         } else {
             &[]
         };
@@ -467,12 +472,31 @@ fn a_quota_or_an_eviction() {
     let mut f = facts(evicted, vec![]);
     assert_eq!(said(&f), "waiting: pod data/postgresql-0 was evicted");
     f.node = Some(json!({"status": {"conditions": [{"type": "DiskPressure", "status": "True"}]}}));
-    insta::assert_snapshot!(said(&f), @r#"
-    error: the database's pod data/postgresql-0 was evicted and cannot come back
+    insta::assert_snapshot!(said(&f), @r"
+    error: the database's pod data/postgresql-0 was evicted, and the node is still under pressure
     caused by: the node reports DiskPressure
     caused by: The node was low on resource: ephemeral-storage.
     hint: free disk space on the node (`df -h`, `k3s crictl rmi --prune`), then run again
-    "#);
+    ");
+    // The next pod of the StatefulSet, which the taint keeps away.
+    let earlier = f
+        .pod
+        .replace(pod(Some(("ContainerCreating", "")), 0))
+        .unwrap();
+    assert!(!is_stuck(&f), "nobody says that a pod was evicted");
+    f.events = vec![event(
+        &earlier,
+        "Evicted",
+        "The node was low on resource: memory. ",
+        1,
+    )];
+    f.events[0]["involvedObject"]["uid"] = json!("p0");
+    assert!(said(&f).contains("caused by: The node was low on resource: memory."));
+    f.pod = Some(pod(None, 0));
+    assert!(!is_stuck(&f), "it has come back all the same");
+    f.pod = Some(pod(Some(("ContainerCreating", "")), 0));
+    f.node = None;
+    assert!(!is_stuck(&f), "the pressure is over");
 }
 
 #[test]

@@ -83,8 +83,7 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
     let helper = facts
         .helpers
         .iter()
-        .filter(|h| !text(h, "/metadata/name").starts_with("helper-pod-delete"))
-        .filter(|h| !is_stale(facts, h))
+        .filter(|h| is_for(h, pvc) && !is_stale(facts, h))
         .find_map(|h| Some((text(h, "/metadata/name"), helper_trouble(facts, h)?)));
     let failed_helper = helper.as_ref().map(|(name, _)| *name);
     let provisioner = facts.provisioner.as_ref().and_then(|p| {
@@ -116,6 +115,8 @@ fn trouble(facts: &Facts, pvc: &Value, name: &str) -> Option<Problem> {
         .provisioner_log
         .iter()
         .filter(|l| l.contains("rror") || l.contains("ailed"))
+        // It works for other claims, too; what names none is about itself.
+        .filter(|l| !l.contains("pvc-") || l.contains(text(pvc, "/metadata/uid")))
         .collect();
     for line in &log[log.len().saturating_sub(3)..] {
         p = p.because(format!("provisioner: {}", line.trim_end()));
@@ -191,6 +192,14 @@ fn join(mut outer: Problem, inner: Problem) -> Problem {
     outer
 }
 
+/// True for the helper pod that makes this claim's directory. Those of other claims, and those that remove one, are not
+/// ours.
+fn is_for(helper: &Value, pvc: &Value) -> bool {
+    text(helper, "/metadata/name")
+        .strip_prefix("helper-pod-create-pvc-")
+        .is_some_and(|uid| uid == text(pvc, "/metadata/uid"))
+}
+
 /// A helper pod that an earlier provisioner started, with the old path, or that was killed, as by a power cut: the
 /// provisioner takes it for its own (same name) until it times out after two minutes.
 fn is_stale(facts: &Facts, helper: &Value) -> bool {
@@ -218,13 +227,13 @@ fn is_of_an_earlier_provisioner(facts: &Facts, helper: &Value) -> bool {
 /// Helper pods that only hold up the provisioner. They hold no data; deleting them lets it try
 /// again at once.
 pub fn stale_helpers(facts: &Facts) -> Vec<String> {
+    let Some(pvc) = &facts.pvc else {
+        return Vec::new();
+    };
     facts
         .helpers
         .iter()
-        // One that removes a directory is never ours to touch.
-        .filter(|h| {
-            is_stale(facts, h) && text(h, "/metadata/name").starts_with("helper-pod-create-")
-        })
+        .filter(|h| is_stale(facts, h) && is_for(h, pvc))
         .map(|h| text(h, "/metadata/name").to_owned())
         .collect()
 }

@@ -41,7 +41,7 @@ pub(super) fn questions(spec: &Spec) -> Vec<Query> {
         all.push(unless_away(
             PODS,
             &format!(
-                "for n in {}; do kc get pods -n \"$n\" -o jsonpath={} || break; done | head -c 400000",
+                "all=$(for n in {}; do kc get pods -n \"$n\" -o jsonpath={} || exit; done) || exit\n[ ${{#all}} -lt 400000 ] || exit 1\nprintf '%s\\n' \"$all\"",
                 names.join(" "),
                 quote(line)
             ),

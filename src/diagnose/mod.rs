@@ -226,4 +226,6 @@ fn healthy(facts: &Facts, spec: &Spec, answers: &Answers) -> String {
 }
 
 #[cfg(test)]
+mod recorded_tests;
+#[cfg(test)]
 mod tests;

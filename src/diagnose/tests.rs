@@ -11,7 +11,7 @@ use crate::steps::{credentials, objects, storage};
 
 const CLIENT: &str = "apps\tapi-1\tRunning\t{\"app\":\"api\"}\n";
 
-fn spec() -> Spec {
+pub(super) fn spec() -> Spec {
     let mut spec = samples::spec();
     spec.allowed_clients = vec![Client::Pods {
         namespace: Some("apps".into()),
@@ -46,7 +46,7 @@ fn policy() -> Value {
 }
 
 /// A node on which all is well, with a database of ours.
-fn healthy() -> Given {
+pub(super) fn healthy() -> Given {
     let spec = spec();
     let mut set = samples::live_statefulset();
     set["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] =

@@ -21,6 +21,14 @@ pub struct Clocks {
     pub received: Timestamp,
 }
 
+/// As `date +%s.%N` prints it. BusyBox prints no fraction, others an `N`: then it is a whole second.
+pub fn clock(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let nanos = format!("{fraction:0<9.9}").parse().unwrap_or(0);
+    Timestamp::new(seconds.parse().ok()?, nanos).ok()
+}
+
 /// Why an answer cannot be used. Never "nothing to do".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {

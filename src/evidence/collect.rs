@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::page::Missing;
 use super::questions::{self, Parts};
 use super::run_facts;
-use crate::engine::answers::{Answers, Clocks};
+use crate::engine::answers::{Answers, Clocks, clock};
 use crate::engine::gather::{self, GatherError};
 use crate::engine::problem::{host_problem, step_problem};
 use crate::engine::step::StepError;
@@ -78,7 +78,7 @@ fn read(answers: &Answers) -> Collection {
     let last = parts.text(questions::CLOCK, &mut found.missing);
     found.clocks = answers
         .clocks
-        .zip(last.and_then(|text| time(&text)))
+        .zip(last.and_then(|text| clock(&text)))
         .map(|(first, last)| clocks(&first, last));
     for kind in questions::kinds().chain(["namespace"]) {
         if let Some(text) = parts.text(kind, &mut found.missing) {
@@ -130,12 +130,6 @@ fn read(answers: &Answers) -> Collection {
     // Why there are no logs of pods, where nobody could even list them.
     drop(parts.text("containers", &mut found.missing));
     found
-}
-
-/// As `date +%s.%N` prints it; BusyBox prints no fraction.
-fn time(text: &str) -> Option<Timestamp> {
-    let (seconds, nanos) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
-    Timestamp::new(seconds.parse().ok()?, nanos.parse().unwrap_or(0)).ok()
 }
 
 /// The node read its clock at both ends of a long answer, so what the way took can be told from what the answer took
@@ -236,8 +230,8 @@ mod tests {
         };
         let found = clocks(&first, at("2026-11-23T10:00:12.1Z"));
         assert_eq!((found.node_ahead_ms, found.within_ms), (7000, 100));
-        assert_eq!(time("1795428000.5x\n"), time("1795428000.0"));
-        assert_eq!(time("now"), None);
+        assert_eq!(clock("1795428000.5x\n"), clock("1795428000.0"));
+        assert_eq!(clock("now"), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{disk, objects, volume};
-use crate::cluster::facts::{Facts, written};
+use crate::cluster::facts::{Facts, text, written};
 use crate::cluster::object::ObjectRef;
 use crate::cluster::readiness::{self, Expected, Readiness};
 use crate::cluster::{refusals, tail, values, volume_trouble};
@@ -114,6 +114,7 @@ impl<'a> Observer<'a> {
 
     fn details(&self) -> Vec<Query> {
         let (ns, _) = self.pod();
+        let claim = quote(&objects::claim(self.spec).name);
         vec![
             disk::question(self.spec),
             unless_away(EVENTS, &format!("kc get events -n {ns} -o json")),
@@ -125,7 +126,9 @@ impl<'a> Observer<'a> {
             // A helper pod ends at once and says why in its own log only.
             unless_away(
                 HELPER_LOG,
-                "all=$(kc get pods -n kube-system -o name) || exit\nfor p in $(printf '%s\n' \"$all\" | grep '^pod/helper-pod-create-' | head -n 3); do kc logs -n kube-system \"$p\" --tail=5; done; :",
+                &format!(
+                    "uid=$(kc get pvc -n {ns} {claim} -o 'jsonpath={{.metadata.uid}}') || exit\nkc logs -n kube-system \"helper-pod-create-pvc-$uid\" --tail=5"
+                ),
             ),
         ]
     }
@@ -210,8 +213,8 @@ impl<'a> Observer<'a> {
                 .get(key)
                 .filter(|o| o.ok())
                 .map(|o| {
-                    let text = o.text();
-                    let told = text.lines().filter(|l| !l.starts_with(NO_LOG));
+                    let log = o.text();
+                    let told = log.lines().filter(|l| !l.starts_with(NO_LOG));
                     told.map(shortened).collect()
                 })
                 .unwrap_or_default()
@@ -246,13 +249,7 @@ impl<'a> Observer<'a> {
             pv,
             storage_class: answers.object(&objects::storage_class(self.spec))?.cloned(),
             events,
-            provisioner: system
-                .iter()
-                .find(|p| {
-                    p.pointer("/metadata/labels/app").and_then(Value::as_str)
-                        == Some("local-path-provisioner")
-                })
-                .cloned(),
+            provisioner: provisioner(&system).cloned(),
             provisioner_log: lines(PROVISIONER_LOG),
             helper_log: lines(HELPER_LOG),
             helpers: system
@@ -267,6 +264,14 @@ impl<'a> Observer<'a> {
             logs,
         })
     }
+}
+
+/// The provisioner's pod: the newest, as evicted ones stay for hours.
+fn provisioner(system: &[Value]) -> Option<&Value> {
+    system
+        .iter()
+        .filter(|p| text(p, "/metadata/labels/app") == "local-path-provisioner")
+        .max_by_key(|p| text(p, "/metadata/creationTimestamp"))
 }
 
 /// The Secret that the pod refers to; the step that keeps it asks for it too. Only its age is read here.

@@ -5,13 +5,14 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{CheckId, Finding, problem};
 use crate::cluster::facts::text;
 use crate::cluster::refusals;
-use crate::engine::answers::{AnswerError, Answers};
+use crate::engine::answers::{AnswerError, Answers, clock};
 use crate::engine::gather::KUBECTL;
 use crate::engine::query::Query;
 use crate::host::{Command, Host, HostError, Output};
@@ -72,15 +73,15 @@ kc delete pod -n "$1" "$2" --wait=false >/dev/null"#;
 /// Until a pod with another uid than `$4` is ready and gives the row: the time, then the row, if the database has one. 4:
 /// not yet. Before it is ready no Service leads to it, so for clients the database is still away.
 const AWAIT: &str = r#"
-i=0
-while [ $i -lt 60 ]; do
+end=$(($(date +%s) + 60))
+while [ "$(date +%s)" -lt "$end" ]; do
   u=$(kc get pod -n "$1" "$2" --ignore-not-found -o 'jsonpath={.metadata.uid}{.metadata.deletionTimestamp} {.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)
   if [ -n "${u%" True"}" ] && [ "$u" != "${u%" True"}" ] && [ "$u" = "${u#"$4"}" ]; then
     if r=$(sql "$1" "$2" "$3" 2>&1 </dev/null); then date +%s.%N; printf '%s\n' "$r"; exit 0; fi
     # undefined_table: the database is there, the row is not. The kubelet also says "does not exist", of pods.
     case $r in *'ERROR:  42P01:'*) date +%s.%N; exit 0 ;; esac
   fi
-  i=$((i+1)); sleep 0.5
+  sleep 0.5
 done
 exit 4"#;
 
@@ -119,19 +120,19 @@ fn remove(spec: &Spec) -> Command {
 
 /// One look for the row.
 struct Look {
-    /// The node's clock, in seconds.
-    at: f64,
+    /// The node's clock, if it could be read.
+    at: Option<Timestamp>,
     row: Option<String>,
 }
 
 impl Look {
-    fn read(out: &Output) -> Option<Self> {
+    fn read(out: &Output) -> Self {
         let text = out.text();
         let (at, row) = text.split_once('\n').unwrap_or((&text, ""));
-        Some(Look {
-            at: at.trim().parse().ok()?,
+        Look {
+            at: clock(at),
             row: (!row.is_empty()).then(|| row.to_owned()),
-        })
+        }
     }
 }
 
@@ -266,7 +267,7 @@ impl Trial<'_> {
         let mut away = serde_json::Map::new();
         let started = command(self.spec, "delete the pod", DELETE);
         let out = self.host.run(started).await?;
-        let from: f64 = out.text().trim().parse().unwrap_or(0.0);
+        let from = clock(&out.text());
         if !out.ok() {
             finding.and(Finding::not_run(format!(
                 "the pod could not be deleted: {}",
@@ -276,9 +277,14 @@ impl Trial<'_> {
         }
         let look = self.row(pod).await?;
         if self.judge("the pod", look.as_ref(), finding) {
-            let seconds = look.map_or(0.0, |l| l.at - from);
-            away.insert("pod".into(), tenths(seconds));
-            told.push(format!("after {seconds:.1} s without a ready pod"));
+            told.push(match from.zip(look.and_then(|l| l.at)) {
+                Some((from, to)) => {
+                    let seconds = to.duration_since(from).as_secs_f64();
+                    away.insert("pod".into(), tenths(seconds));
+                    format!("after {seconds:.1} s without a ready pod")
+                }
+                None => "after the pod was deleted".into(),
+            });
         }
         if self.restart == Restart::Node && finding.problems.is_empty() {
             self.k3s(&mut told, finding).await?;
@@ -414,7 +420,7 @@ impl Trial<'_> {
                 .limit(Duration::from_secs(180));
             let out = self.host.run(command).await?;
             if out.ok() {
-                return Ok(Look::read(&out));
+                return Ok(Some(Look::read(&out)));
             }
             if started.elapsed() > AWAY {
                 return Ok(None);

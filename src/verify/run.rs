@@ -170,7 +170,7 @@ async fn checked(
     }
     let tell = |result: &CheckResult| emitter.emit(Kind::CheckFinished(Box::new(result.clone())));
     let mut results = judged(&checks, &answers, options, started.elapsed());
-    // The one that goes on is told when it is over.
+    // Those that go on are told when they are over.
     let goes_on = |r: &CheckResult| GO_ON.contains(&r.check) && options.probes(r.check);
     results.iter().filter(|r| !goes_on(r)).for_each(tell);
     let mut probed = probes(host, spec, &answers, options).await?;

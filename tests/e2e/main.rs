@@ -8,6 +8,7 @@
 //! cargo test --test e2e -- --acceptance INVENTORY [ARGS…]   checks on a user's own node, see cases/acceptance.rs
 //! MONOPG_SEED=7 cargo test --test e2e         the same sample again
 //! MONOPG_REAL_CHART=FILE                      runs the cases with the real chart too
+//! MONOPG_RECORD=DIR                           writes what each cause of diagnose looks like there, see look.rs
 //! ```
 //! An own main instead of the test harness: the cases follow one another on one node, which is given
 //! back bare between groups. A case that cannot run has failed.
@@ -23,6 +24,7 @@ mod cases;
 mod check;
 mod database;
 mod inventory;
+mod look;
 mod proxy;
 mod run;
 mod runbook;

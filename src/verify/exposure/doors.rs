@@ -50,7 +50,7 @@ pub struct Seen<'a> {
     pub slices: &'a [Value],
     /// All Ingresses.
     pub ingresses: &'a [Value],
-    /// Routes of plain connections, of all types.
+    /// Routes of all types.
     pub routes: Vec<&'a Value>,
     /// Listening sockets of the node: `ADDRESS:PORT users:(("NAME",pid=N,fd=N))`.
     pub listeners: &'a [String],

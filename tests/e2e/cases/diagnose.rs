@@ -8,6 +8,7 @@ use super::spoils::PENDING;
 use super::{Chooser, untouched};
 use crate::check::{Check, During, Fail};
 use crate::inventory::Inventory;
+use crate::look;
 use crate::run::{Monopg, Outcome};
 use crate::sandbox::KUBECTL;
 use crate::world::{NAMESPACE, RELEASE, STORAGE, World};
@@ -213,6 +214,10 @@ const MISHAPS: &[Mishap] = &[
         provoke: outdated,
     },
     Mishap {
+        id: "pod.evicted",
+        provoke: evicted,
+    },
+    Mishap {
         id: "volume.lost",
         provoke: lost,
     },
@@ -299,6 +304,7 @@ fn until(world: &World, id: &str, words: &[&str]) -> Check<Outcome> {
 
 fn names(world: &World, id: &str, exit: i32, words: &[&str]) -> Check {
     let out = until(world, id, words)?;
+    look::record(world, id)?;
     out.expect(exit)?;
     let said = out.errors();
     let problem = out.host()["errors"]
@@ -567,6 +573,32 @@ fn outdated(world: &World) -> Check {
     fine(world)
 }
 
+/// The kubelet's limits are moved, as k3s' `kubelet-arg: eviction-soft=…` does: pods come back and are thrown out again.
+fn evicted(world: &World) -> Check {
+    const SERVER: &str = "/usr/local/lib/sandbox/server";
+    world.database().mark("evicted")?;
+    world.node.run(&format!(
+        "cp -p {SERVER} /srv/server.kept && sed -i 's/^evictionHard:.*/&\nevictionSoft: {{memory.available: 1000Gi}}\nevictionSoftGracePeriod: {{memory.available: 1s}}\nevictionMaxPodGracePeriod: 30/' {SERVER} && systemctl restart k3s"
+    ))?;
+    let result = names(
+        world,
+        "pod.evicted",
+        42,
+        &["MemoryPressure", "low on resource"],
+    );
+    world.node.run(&format!(
+        "mv /srv/server.kept {SERVER} && systemctl restart k3s; for n in 1 2 3 4 5 6 7 8 9 10; do {KUBECTL} get --raw /readyz && break; sleep 2; done; for p in $({KUBECTL} get pods -n kube-system --field-selector status.phase=Failed -o name); do {KUBECTL} delete -n kube-system $p; done"
+    ))?;
+    result?;
+    world.node.until(
+        "the node is free of pressure",
+        Duration::from_secs(90),
+        &format!("{KUBECTL} wait --for=condition=MemoryPressure=False node --all --timeout=1s && ! {KUBECTL} get nodes -o jsonpath='{{.items[*].spec.taints[*].key}}' | grep -q pressure"),
+    )?;
+    fine(world)?;
+    world.database().expect_mark("evicted")
+}
+
 /// The volume's object goes, its directory stays; brought back by hand it is found again.
 fn lost(world: &World) -> Check {
     world.database().mark("lost")?;
@@ -622,8 +654,9 @@ fn points_here(world: &World) -> Check {
 
 fn no_cluster(world: &World) -> Check {
     world.node.run("systemctl stop k3s")?;
-    let out = diagnose(world)?;
+    let out = diagnose(world);
     world.node.run("systemctl start k3s")?;
+    let out = out?;
     out.expect(33)?;
     ensure!(
         causes(&out) == ["preflight.api"] && out.errors().contains("unit k3s is "),

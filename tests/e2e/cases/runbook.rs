@@ -143,10 +143,10 @@ fn setup(world: &World) -> Check {
             world.node.address
         ),
     )?;
-    // Somebody at the editor, who changes the one password.
+    // Somebody at the editor, who changes the one password: to one that YAML, shells and SQL each have to quote.
     operator.program(
         "editor",
-        "exec sed -i 's/^\\(vault_postgres_password: \\).*/\\1typed-in-the-editor-1234/' \"$1\"",
+        r#"exec sed -i "s/^\(vault_postgres_password: \).*/\1\"it's #1, typed in\"/" "$1""#,
     )?;
     let out = Command::new(world.checkout.join("scripts/lib/ansible-venv"))
         .arg("2.19.14")

@@ -115,13 +115,15 @@ fn fault(world: &World, fault: &Fault) -> Check {
         .during("spoiling")
         .and_then(|()| seen(world, fault));
     // Also when it was not seen: the next case starts from a healthy node.
-    match fault.mend {
-        Mend::Apply => world.apply(&inventory(world)?)?.expect_changed(true),
+    let mended = match fault.mend {
+        Mend::Apply => inventory(world)
+            .and_then(|i| world.apply(&i))
+            .and_then(|out| out.expect_changed(true)),
         Mend::Hand(mend) => mend(world),
-    }
-    .during("mending")?;
-    world.database().await_ready()?;
+    };
     seen?;
+    mended.during("mending")?;
+    world.database().await_ready()?;
     let flags = match fault.flags {
         RESTARTS => PROBES,
         flags => flags,
