@@ -61,7 +61,7 @@ pub struct World {
     pub services: Vec<Value>,
     pub slices: Vec<Value>,
     pub ingresses: Vec<Value>,
-    pub routes: [Option<Vec<Value>>; 6],
+    pub routes: [Option<Vec<Value>>; 8],
     /// Policies beside the release's.
     pub policies: Vec<Value>,
     pub budgets: Vec<Value>,
@@ -184,7 +184,7 @@ impl World {
             services: Vec::new(),
             slices: Vec::new(),
             ingresses: Vec::new(),
-            routes: [const { None }; 6],
+            routes: [const { None }; 8],
             policies: Vec::new(),
             budgets: Vec::new(),
             namespaces: Vec::new(),

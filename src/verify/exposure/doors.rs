@@ -392,7 +392,12 @@ impl<'a> Seen<'a> {
                 hint: format!(
                     "take it away: k3s kubectl -n {} delete {} {}",
                     text(route, "/metadata/namespace"),
-                    text(route, "/kind").to_lowercase(),
+                    // A kind may be there in two groups, and kubectl takes one of them.
+                    match text(route, "/apiVersion").split_once('/') {
+                        Some((group, _)) =>
+                            format!("{}s.{group}", text(route, "/kind").to_lowercase()),
+                        None => text(route, "/kind").to_lowercase(),
+                    },
                     text(route, "/metadata/name")
                 ),
             })

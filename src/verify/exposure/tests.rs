@@ -203,6 +203,23 @@ fn ingresses_and_routes() {
     let http = json!({"kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "data"},
         "spec": {"rules": [{"backendRefs": [{"name": "postgresql", "port": 5432}]}]}});
     assert!(judged(|w| w.routes[3] = Some(vec![http])).contains("HTTPRoute data/r leads to"));
+    // Traefik 2 has them in its old group, by which alone kubectl finds them there.
+    for (at, kind) in [(6, "IngressRouteTCP"), (7, "IngressRoute")] {
+        let old = json!({"apiVersion": "traefik.containo.us/v1alpha1", "kind": kind, "metadata": {"name": "r", "namespace": "data"},
+            "spec": {"routes": [{"services": [{"name": "postgresql", "port": 5432}]}]}});
+        let found = judged(|w| w.routes[at] = Some(vec![old]));
+        assert!(
+            found.contains(&format!("{kind} data/r leads to")),
+            "{found}"
+        );
+        assert!(
+            found.contains(&format!(
+                "delete {}s.traefik.containo.us r",
+                kind.to_lowercase()
+            )),
+            "{found}"
+        );
+    }
     // To another port of it, or to another one of the same name elsewhere.
     let mut w = World::healthy();
     w.routes[0] = Some(vec![
