@@ -45,10 +45,6 @@ impl ObjectRef {
     /// True if the live object is the one meant; the API version may differ, the group may not. What the API shows
     /// without a namespace has none, whatever the reference says: not every type of the cluster's is known here.
     pub fn matches(&self, object: &serde_json::Value) -> bool {
-        let group = |v: &str| {
-            v.rsplit_once('/')
-                .map_or(String::new(), |(g, _)| g.to_owned())
-        };
         let text = |pointer: &str| object.pointer(pointer).and_then(|v| v.as_str());
         text("/kind") == Some(&self.kind)
             && text("/metadata/name") == Some(&self.name)
@@ -65,6 +61,11 @@ impl fmt::Display for ObjectRef {
             None => write!(f, "{} {}", self.kind, self.name),
         }
     }
+}
+
+/// The group of `apps/v1`; the core group's is empty.
+fn group(api_version: &str) -> &str {
+    api_version.rsplit_once('/').map_or("", |(group, _)| group)
 }
 
 /// All objects of one type in all namespaces.
@@ -95,6 +96,13 @@ impl ListRef {
             kind: kind.into(),
             versions,
         }
+    }
+
+    /// True if the object is of this type: of its kind, in its group, in whatever version.
+    pub fn holds(&self, object: &serde_json::Value) -> bool {
+        let text = |key: &str| object.get(key).and_then(|v| v.as_str());
+        text("kind") == Some(&self.kind)
+            && text("apiVersion").is_some_and(|v| group(v) == self.group)
     }
 
     /// As kubectl takes it: `helmcharts.helm.cattle.io`.

@@ -89,11 +89,23 @@ pub fn directory(pv: &Value) -> Option<&str> {
         .find(|path| !path.is_empty())
 }
 
+/// Where a volume's directory lies below the storage path, as `pvc-1_data_data-postgresql-0`; `None` if outside of it.
+pub fn below<'a>(spec: &Spec, pv: &'a Value) -> Option<&'a str> {
+    directory(pv)?
+        .strip_prefix(spec.storage_path.as_str())?
+        .strip_prefix('/')
+}
+
+/// How the names of the directories end that the provisioner makes for our claim: by its pattern
+/// `{volume}_{namespace}_{claim}`, unless the class gives another one (`pathPattern`).
+pub fn directory_suffix(spec: &Spec) -> String {
+    format!("_{}_{}", spec.namespace, values::pvc_name(&spec.release))
+}
+
 /// Directories under the storage path that the provisioner made for our claim and that no volume uses.
 /// `names` are the entries of the storage path, `pvs` all volumes.
 pub fn orphan_directories(spec: &Spec, names: &[String], pvs: &[Value]) -> Vec<Problem> {
-    // The provisioner's pattern is `{volume}_{namespace}_{claim}`.
-    let suffix = format!("_{}_{}", spec.namespace, values::pvc_name(&spec.release));
+    let suffix = directory_suffix(spec);
     let used: Vec<&str> = pvs.iter().filter_map(directory).collect();
     names
         .iter()
@@ -148,10 +160,7 @@ pub fn claim_deleted(spec: &Spec, claim: &Value, volume: Option<&Value>) -> Opti
 /// The bound volume lies outside the storage path: never moved by monopg.
 pub fn volume_elsewhere(spec: &Spec, pv: &Value) -> Option<Problem> {
     let path = directory(pv)?;
-    let inside = path
-        .strip_prefix(spec.storage_path.as_str())
-        .is_some_and(|rest| rest.starts_with('/'));
-    (!inside).then(|| {
+    below(spec, pv).is_none().then(|| {
         refused(
             "preflight.volume_elsewhere",
             format!(

@@ -335,10 +335,7 @@ printf '%s\n' "$all" >/run/monopg/types"#,
                 (_, Err(why)) | (Err(why), _) => Err(why.clone()),
                 (Ok(_), _) if !asked.contains(&list.argument().as_str()) => Ok(None),
                 (Ok(all), _) => Ok(Some(
-                    all.iter()
-                        .filter(|o| o["kind"] == list.kind.as_str())
-                        .cloned()
-                        .collect(),
+                    all.iter().filter(|o| list.holds(o)).cloned().collect(),
                 )),
             };
             answers.lists.insert(list.clone(), answer);
@@ -508,7 +505,9 @@ mod tests {
         );
         let batch = compose(&[Query::lists([pv.clone(), chart.clone()])]);
         let list = |kinds: &str| {
-            format!("{kinds}\n{{\"kind\":\"List\",\"items\":[{{\"kind\":\"PersistentVolume\"}}]}}")
+            format!(
+                "{kinds}\n{{\"kind\":\"List\",\"items\":[{{\"apiVersion\":\"v1\",\"kind\":\"PersistentVolume\"}}]}}"
+            )
         };
         let one = batch
             .read(&answer(
@@ -533,6 +532,28 @@ mod tests {
             .read(&answer(&batch, &[(0, "1.0"), (1, ""), (0, "")]))
             .unwrap();
         assert!(failed.list(&chart).is_err());
+    }
+
+    /// Traefik's types have the same names in its old group and in the new one.
+    #[test]
+    fn an_object_is_of_one_type_only() {
+        let of =
+            |group: &str| ListRef::custom(group, "ingressroutes", "IngressRoute", &["v1alpha1"]);
+        let (old, new) = (of("traefik.containo.us"), of("traefik.io"));
+        let batch = compose(&[Query::lists([old.clone(), new.clone()])]);
+        let list = json!({"kind": "List", "items": [
+            {"apiVersion": "traefik.containo.us/v1alpha1", "kind": "IngressRoute", "metadata": {"name": "a"}},
+            {"apiVersion": "traefik.io/v1alpha1", "kind": "IngressRoute", "metadata": {"name": "b"}},
+        ]});
+        let text = format!("{} {}\n{list}", old.argument(), new.argument());
+        let answers = batch
+            .read(&answer(&batch, &[(0, "1.0"), (0, ""), (0, &text)]))
+            .unwrap();
+        for (list, name) in [(old, "a"), (new, "b")] {
+            let found = answers.list(&list).unwrap().unwrap();
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!(found[0]["metadata"]["name"], name);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Pure. One reason: mode, owner, context and space end many chains of causes, so they are asked for in one way.
 
 use crate::cluster::disk::Disk;
-use crate::cluster::values;
+use crate::cluster::refusals;
 use crate::engine::answers::Answers;
 use crate::engine::query::Query;
 use crate::host::channel::quote;
@@ -35,7 +35,10 @@ for d in "$p"/*"$suffix"; do
   e volume "$d"
   at=$d
   data=$d/data
-  for f in "$d"/PG_VERSION "$d"/*/PG_VERSION; do
+  # A copy that somebody made beside it is none of PostgreSQL's.
+  set -- "$d"/PG_VERSION "$d"/*/PG_VERSION
+  if [ -e "$data" ] || [ -L "$data" ]; then set -- "$data/PG_VERSION"; fi
+  for f; do
     [ -f "$f" ] || continue
     data=${f%/*}
     read -r v <"$f" && printf 'version=%s\n' "$v"
@@ -60,7 +63,7 @@ echo "space=$1 $2 $(($3 - $4 + $2))"
 
 /// What is there.
 pub fn question(spec: &Spec) -> Query {
-    let suffix = format!("_{}_{}", spec.namespace, values::pvc_name(&spec.release));
+    let suffix = refusals::directory_suffix(spec);
     Query::shell(
         KEY,
         format!(
@@ -142,5 +145,26 @@ mod tests {
         assert_eq!(there.versions, ["17"]);
         assert_eq!(there.data[0].mode, "0750");
         assert!(there.data[0].path.ends_with("/pg data") && !there.read_only);
+        // A copy beside `data` is not the database, whichever name comes first; nor is it if `data` was emptied.
+        let data = data.with_file_name("data");
+        std::fs::create_dir(&data).unwrap();
+        for copy in ["data-old", "data.copy", "a copy"] {
+            let copy = data.with_file_name(copy);
+            std::fs::create_dir(&copy).unwrap();
+            std::fs::write(copy.join("PG_VERSION"), "16\n").unwrap();
+        }
+        let emptied = ask();
+        assert!(emptied.versions.is_empty(), "{emptied:?}");
+        assert!(emptied.data[0].path.ends_with("/data"), "{emptied:?}");
+        std::fs::write(data.join("PG_VERSION"), "18\n").unwrap();
+        let there = ask();
+        assert_eq!(there.versions, ["18"]);
+        assert!(there.data[0].path.ends_with("/data"), "{there:?}");
+        // The volume's directory may be the data directory itself.
+        std::fs::remove_dir_all(&data).unwrap();
+        std::fs::write(data.with_file_name("PG_VERSION"), "15\n").unwrap();
+        let there = ask();
+        assert_eq!(there.versions, ["15"]);
+        assert!(there.data[0].path.ends_with("_data-postgresql-0"));
     }
 }

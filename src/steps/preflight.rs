@@ -13,6 +13,7 @@ use super::facts::Facts;
 use super::release::record::{self, Recorded};
 use super::space::{Space, gib};
 use super::{objects, paths, storage, volume};
+use crate::cluster::facts::text;
 use crate::cluster::{manifest, owners, refusals, values};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
@@ -277,6 +278,14 @@ impl Preflight {
             Some(c) if c["provisioner"] != "rancher.io/local-path" => {
                 let what = format!("StorageClass {class} is provisioned by {}, not by rancher.io/local-path", c["provisioner"].as_str().unwrap_or("nobody"));
                 found.refuse("preflight.storage_class", Exit::Storage, what, "set monopg_storage_class to the local-path class");
+            }
+            // A claim that is bound has its directory. What earlier claims left is known by the provisioner's own names only.
+            Some(c) if volume::bound(answers, &self.spec)?.is_none() => {
+                let pattern = text(c, "/parameters/pathPattern");
+                if !pattern.is_empty() {
+                    let what = format!("StorageClass {class} names its volumes' directories itself (parameters.pathPattern: {pattern}): a new volume could begin in an earlier one's directory");
+                    found.refuse("preflight.storage_class", Exit::Storage, what, "set monopg_storage_class to a class of rancher.io/local-path without pathPattern, as k3s' own local-path");
+                }
             }
             Some(_) => {}
         }

@@ -351,6 +351,18 @@ fn the_storage_class_and_its_provisioner() {
     32 preflight.storage_class: StorageClass local-path is provisioned by ebs.csi.aws.com, not by rancher.io/local-path
       hint: set monopg_storage_class to the local-path class
     "#);
+    let mut named = class("rancher.io/local-path");
+    named["parameters"] = json!({"pathPattern": "{{ .PVC.Namespace }}/{{ .PVC.Name }}"});
+    let reference = objects::storage_class(&s.spec);
+    assert_snapshot!(fine().object(&reference, named.clone()).judged(&s), @r#"
+    refused
+    32 preflight.storage_class: StorageClass local-path names its volumes' directories itself (parameters.pathPattern: {{ .PVC.Namespace }}/{{ .PVC.Name }}): a new volume could begin in an earlier one's directory
+      hint: set monopg_storage_class to a class of rancher.io/local-path without pathPattern, as k3s' own local-path
+    "#);
+    // A database that is there already is let be.
+    let there = installed(20 * GIB, 100 * GIB).object(&reference, named);
+    let there = there.judged(&s);
+    assert!(!there.contains("storage_class"), "{there}");
     assert_snapshot!(fine().without(&storage::provisioner()).judged(&s), @r#"
     refused
     32 preflight.provisioner: k3s' local-path provisioner is not installed

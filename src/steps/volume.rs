@@ -89,13 +89,10 @@ pub fn refusals(answers: &Answers, spec: &Spec, ours: bool) -> Result<Vec<Proble
     let live = bound(answers, spec)?;
     found.extend(claim.and_then(|c| refusals::claim_deleted(spec, c, live)));
     if let Some(volume) = live {
-        let directory = refusals::directory(volume).unwrap_or_default();
         let elsewhere = refusals::volume_elsewhere(spec, volume);
-        let seen = entries.iter().any(|e| {
-            directory
-                .rsplit_once('/')
-                .is_some_and(|(_, name)| name == e)
-        });
+        // A class may have put it deeper (`pathPattern`): there is no list of what lies there.
+        let first = refusals::below(spec, volume).and_then(|path| path.split('/').next());
+        let seen = entries.iter().any(|e| first == Some(e));
         // Also when the whole path is gone (not mounted, say): it would be made anew, and empty.
         if elsewhere.is_none() && !seen {
             found.push(refusals::directory_missing(volume));

@@ -299,6 +299,29 @@ fn a_volume_elsewhere() {
     assert!(elsewhere(&format!("/srv/k3s-storage2/{DIR}")).contains("volume_elsewhere"));
 }
 
+/// Where the class names directories (`pathPattern`), only what can be seen is told: whether the first one is there.
+#[test]
+fn a_directory_that_the_class_named() {
+    let judge = |path: &str, entry: &str| {
+        let path = format!("/srv/k3s-storage/{path}");
+        refused(
+            &format!("type=directory\nentry={entry}"),
+            Some(claim_of("Bound")),
+            vec![volume_of("c1", "pvc-c1", &path, "Bound", "Retain")],
+            true,
+            true,
+        )
+    };
+    assert_eq!(judge("data/data-postgresql-0", "data"), "");
+    assert_eq!(judge("postgresql", "postgresql"), "");
+    for (path, entry) in [
+        ("data/data-postgresql-0", "data-postgresql-0"),
+        ("postgresql", "data"),
+    ] {
+        assert!(judge(path, entry).contains("directory_missing"), "{path}");
+    }
+}
+
 /// Claim and volume are there, the data is not: whether the directory itself is gone, or the whole path (its file
 /// system is not mounted, say). Going on would make an empty directory, and PostgreSQL an empty database in it.
 #[test]

@@ -39,8 +39,9 @@ pub fn disruption_budgets() -> ListRef {
     ListRef::builtin("policy", "poddisruptionbudgets", "PodDisruptionBudget")
 }
 
-/// Routes, which only some clusters know: the Gateway API's and Traefik's. Those of HTTP count as an Ingress does.
-pub fn routes() -> [ListRef; 6] {
+/// Routes, which only some clusters know: the Gateway API's and Traefik's, which had another group until its version 3.
+/// Those of HTTP count as an Ingress does.
+pub fn routes() -> [ListRef; 8] {
     [
         ListRef::custom(
             "gateway.networking.k8s.io",
@@ -73,6 +74,18 @@ pub fn routes() -> [ListRef; 6] {
             &["v1", "v1alpha2"],
         ),
         ListRef::custom("traefik.io", "ingressroutes", "IngressRoute", &["v1alpha1"]),
+        ListRef::custom(
+            "traefik.containo.us",
+            "ingressroutetcps",
+            "IngressRouteTCP",
+            &["v1alpha1"],
+        ),
+        ListRef::custom(
+            "traefik.containo.us",
+            "ingressroutes",
+            "IngressRoute",
+            &["v1alpha1"],
+        ),
     ]
 }
 

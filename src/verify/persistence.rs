@@ -9,16 +9,18 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{CheckId, Finding, problem};
+use super::{CheckId, Finding, problem, release};
 use crate::cluster::facts::text;
 use crate::cluster::refusals;
-use crate::engine::answers::{AnswerError, Answers, clock};
+use crate::engine::answers::{Answers, clock};
 use crate::engine::gather::KUBECTL;
 use crate::engine::query::Query;
+use crate::engine::step::{StepError, Verdict};
 use crate::host::{Command, Host, HostError, Output};
 use crate::secrets::Secret;
 use crate::settings::Spec;
 use crate::steps::credentials::answers_queries;
+use crate::steps::observer::Observer;
 use crate::steps::{objects, volume};
 
 /// The check's id.
@@ -87,8 +89,8 @@ exit 4"#;
 
 /// What has to be read first.
 pub fn questions(spec: &Spec) -> Vec<Query> {
-    let mut all = volume::questions(spec);
-    all.push(Query::objects([objects::pod(spec)]));
+    let mut all = Observer::new(spec).questions();
+    all.extend(release::rendering(spec));
     all
 }
 
@@ -240,8 +242,9 @@ impl Trial<'_> {
         tokio::time::timeout(LEAVING, gone).await.unwrap_or(false)
     }
 
-    /// The pod's uid and the volume's name.
-    fn before(&self, answers: &Answers) -> Result<Result<(String, String), String>, AnswerError> {
+    /// The pod's uid and the volume's name; or why the pod has to stay: deleted is only what its StatefulSet makes again
+    /// as it is.
+    fn before(&self, answers: &Answers) -> Result<Result<(String, String), String>, StepError> {
         let pod = answers.object(&objects::pod(self.spec))?;
         let Some(pod) = pod.filter(|p| answers_queries(Some(p))) else {
             return Ok(Err("the database's pod is not ready".into()));
@@ -253,6 +256,17 @@ impl Trial<'_> {
         let claim = volume::claim(answers, self.spec)?;
         if let Some(p) = claim.and_then(|c| refusals::claim_deleted(self.spec, c, Some(volume))) {
             return Ok(Err(format!("nothing is restarted: {}", p.what)));
+        }
+        let other = match Observer::new(self.spec).judge(answers)? {
+            Verdict::InSync => release::another_pod(self.spec, answers)?,
+            Verdict::Waiting { reason } => Some(reason),
+            Verdict::Stuck(p) => Some([vec![p.what], p.causes].concat().join(": ")),
+            verdict => Some(format!("it is not known how the workload is ({verdict:?})")),
+        };
+        if let Some(why) = other {
+            return Ok(Err(format!(
+                "nothing is restarted, as the pod would not, or not surely, be made again as it is: {why}"
+            )));
         }
         let name = |o: &Value, p: &str| text(o, p).to_owned();
         Ok(Ok((

@@ -189,6 +189,100 @@ async fn a_deleted_claim_keeps_the_pod() {
     assert_eq!(asked, [""; 0]);
 }
 
+/// What runs was made by hand, or is older than the template: another pod, or none, would come.
+#[tokio::test]
+async fn a_pod_that_would_not_come_back_as_it_is_stays() {
+    type Spoil = fn(&mut World);
+    fn set(w: &mut World) -> &mut Value {
+        &mut w.live[0]
+    }
+    fn edited(w: &mut World) {
+        set(w)["spec"]["template"]["spec"]["containers"][0]["image"] = json!("postgres:18");
+        set(w)["metadata"]["generation"] = json!(2);
+        set(w)["status"]["observedGeneration"] = json!(2);
+        set(w)["status"]["updateRevision"] = json!("postgresql-2");
+    }
+    let table: [(Spoil, &str); 8] = [
+        // kubectl delete sts --cascade=orphan
+        (
+            |w| w.live.retain(|o| o["kind"] != "StatefulSet"),
+            "StatefulSet data/postgresql does not exist yet",
+        ),
+        (
+            |w| {
+                w.live.retain(|o| o["kind"] != "StatefulSet");
+                w.record = None;
+            },
+            "StatefulSet data/postgresql does not exist yet",
+        ),
+        (
+            |w| set(w)["metadata"]["uid"] = json!("made anew"),
+            "pod data/postgresql-0 is not of this StatefulSet",
+        ),
+        (
+            |w| set(w)["spec"]["replicas"] = json!(0),
+            "StatefulSet data/postgresql is scaled to 0",
+        ),
+        (
+            |w| {
+                edited(w);
+                set(w)["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+            },
+            "pod data/postgresql-0 is of an earlier revision and is not replaced by itself: the StatefulSet's update strategy is OnDelete",
+        ),
+        (
+            |w| {
+                edited(w);
+                set(w)["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = json!(1);
+            },
+            "pod data/postgresql-0 is of an earlier revision and is not replaced by itself: the StatefulSet's rolling update stops at partition 1",
+        ),
+        // It runs so already, and its data would go with it.
+        (
+            |w| {
+                let pod = &mut set(w)["spec"]["template"]["spec"];
+                pod["containers"][0]["volumeMounts"][0]["name"] = json!("empty-dir");
+            },
+            "StatefulSet data/postgresql: spec.template.spec.containers[postgresql].volumeMounts[/bitnami/postgresql].name: empty-dir instead of data",
+        ),
+        (
+            |w| w.rendered.retain(|o| o["kind"] != "StatefulSet"),
+            "the release renders no StatefulSet data/postgresql",
+        ),
+    ];
+    for (spoil, why) in table {
+        let mut world = World::healthy();
+        spoil(&mut world);
+        let (text, asked) = tried_in(
+            world,
+            Restart::Pod,
+            BOOT,
+            vec![(WRITTEN, says("on")), deleted()],
+        )
+        .await;
+        let told = "not run: nothing is restarted, as the pod would not, or not surely, be made again as it is: ";
+        assert_eq!(text, format!("{told}{why} {{}}"));
+        assert_eq!(asked, [""; 0]);
+    }
+    // What a person may do on purpose, and what is not about the pod, hinders nothing.
+    let mut world = World::healthy();
+    set(&mut world)["spec"]["template"]["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/restartedAt": "2026-11-22T10:00:00Z"});
+    set(&mut world)["metadata"]["labels"]["app.kubernetes.io/name"] = json!("other");
+    let (text, _) = tried_in(
+        world,
+        Restart::Pod,
+        BOOT,
+        vec![
+            (WRITTEN, says("on")),
+            deleted(),
+            (WAIT, says("1007.7\n01token")),
+        ],
+    )
+    .await;
+    assert!(text.starts_with("passed"), "{text}");
+}
+
 /// "The database is restarted now" is said only where it is.
 #[test]
 fn what_keeps_it_from_being_tried() {

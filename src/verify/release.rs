@@ -61,6 +61,40 @@ fn told(change: &Change) -> String {
     )
 }
 
+fn drifted(drift: &drift::FieldDrift) -> String {
+    told(&Change {
+        what: drift.what(),
+        before: drift.before(),
+        after: drift.after(),
+    })
+}
+
+/// What [`another_pod`] reads.
+pub fn rendering(spec: &Spec) -> Vec<Query> {
+    step::Release { spec: spec.clone() }.whole()
+}
+
+/// Why the pod that the StatefulSet makes next is not the one that the release renders: its image or its volumes may be
+/// somebody's experiment that has never started, or data may lie where it goes with the pod. `None` if it is that pod.
+pub fn another_pod(spec: &Spec, answers: &Answers) -> Result<Option<String>, StepError> {
+    let step = step::Release { spec: spec.clone() };
+    let set = objects::stateful_set(spec);
+    let Some(deployed) = step.deployed(answers)? else {
+        return Ok(Some("Helm has no deployed revision".into()));
+    };
+    let all = step.rendered(&deployed)?;
+    let Some((object, wanted)) = all.iter().find(|(o, _)| *o == set) else {
+        return Ok(Some(format!("the release renders no {set}")));
+    };
+    let live = answers.live(object)?;
+    let matters: Vec<String> = drift::compare(object, wanted, live)
+        .iter()
+        .filter(|d| live.is_none() || d.restarts_pods() || d.is_immutable())
+        .map(drifted)
+        .collect();
+    Ok((!matters.is_empty()).then(|| matters.join("; ")))
+}
+
 /// One problem with every difference as a cause.
 fn differs(name: &str, differences: Vec<String>) -> Problem {
     let what = match differences.len() {
@@ -129,11 +163,7 @@ impl Check for Release {
                     for (object, wanted) in self.step.rendered(&deployed)? {
                         seen += 1;
                         for d in drift::compare(&object, &wanted, answers.live(&object)?) {
-                            let line = told(&Change {
-                                what: d.what(),
-                                before: d.before(),
-                                after: d.after(),
-                            });
+                            let line = drifted(&d);
                             if !differences.contains(&line) {
                                 differences.push(line);
                             }

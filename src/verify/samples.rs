@@ -29,6 +29,7 @@ pub const DIRECTORY: &str = "/srv/k3s-storage/pvc-c1_data_data-postgresql-0";
 /// The image that the release names.
 pub const IMAGE: &str = "docker.io/bitnamilegacy/postgresql:17";
 const DIGEST: &str = "sha256:aaaa";
+const REVISION: &str = "postgresql-1";
 
 /// Everything that the checks ask for. Tests change one thing and judge.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ pub struct World {
     pub services: Vec<Value>,
     pub slices: Vec<Value>,
     pub ingresses: Vec<Value>,
-    pub routes: [Option<Vec<Value>>; 6],
+    pub routes: [Option<Vec<Value>>; 8],
     /// Policies beside the release's.
     pub policies: Vec<Value>,
     pub budgets: Vec<Value>,
@@ -103,12 +104,21 @@ fn with_image(mut set: Value) -> Value {
     set
 }
 
+fn running(mut set: Value) -> Value {
+    set["status"] = json!({"observedGeneration": 1, "replicas": 1, "readyReplicas": 1,
+        "currentRevision": REVISION, "updateRevision": REVISION});
+    set
+}
+
 fn pod(set: &Value) -> Value {
     let mut pod = set["spec"]["template"].clone();
     pod["apiVersion"] = json!("v1");
     pod["kind"] = json!("Pod");
     pod["metadata"]["name"] = json!("postgresql-0");
     pod["metadata"]["namespace"] = json!("data");
+    pod["metadata"]["labels"]["controller-revision-hash"] = json!(REVISION);
+    pod["metadata"]["ownerReferences"] =
+        json!([{"kind": "StatefulSet", "name": "postgresql", "uid": set["metadata"]["uid"]}]);
     pod["status"] = json!({
         "phase": "Running", "podIP": "10.42.0.9", "podIPs": [{"ip": "10.42.0.9"}],
         "conditions": [{"type": "Ready", "status": "True"}],
@@ -127,7 +137,7 @@ impl World {
             samples::rendered_policy(),
         ];
         let live = vec![
-            with_image(samples::live_statefulset()),
+            running(with_image(samples::live_statefulset())),
             samples::live_service(),
             samples::live_policy(),
         ];
@@ -174,7 +184,7 @@ impl World {
             services: Vec::new(),
             slices: Vec::new(),
             ingresses: Vec::new(),
-            routes: [const { None }; 6],
+            routes: [const { None }; 8],
             policies: Vec::new(),
             budgets: Vec::new(),
             namespaces: Vec::new(),
@@ -278,12 +288,14 @@ impl World {
             .shell("release.payload", self.payload())
             .found(self.live.iter().cloned().chain([helm]).collect())
             .object(&storage::config_map(), self.provisioner_config.clone());
+        let set = self.live.iter().find(|o| o["kind"] == "StatefulSet");
+        let set = set.cloned();
         let named = [
             (objects::pod(s), &self.pod),
             (secret(s), &self.secret),
             (objects::claim(s), &self.claim),
             (objects::storage_class(s), &self.class),
-            (objects::stateful_set(s), &self.live.first().cloned()),
+            (objects::stateful_set(s), &set),
         ];
         for (r, live) in named {
             all = match live {

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{Check, CheckId, Finding, problem};
+use super::{Check, CheckId, Finding, Outcome, problem};
 use crate::cluster::facts::{list, number, text};
 use crate::cluster::{refusals, values};
 use crate::engine::answers::Answers;
@@ -36,7 +36,10 @@ echo "device=$(stat -L -c %d -- "$p")"
 for d in "$p"/*"$suffix"; do
   [ -d "$d" ] || continue
   data='- -' version=-
-  for f in "$d"/PG_VERSION "$d"/*/PG_VERSION; do
+  # A copy that somebody made beside it is none of PostgreSQL's.
+  set -- "$d"/PG_VERSION "$d"/*/PG_VERSION
+  if [ -e "$d/data" ] || [ -L "$d/data" ]; then set -- "$d/data/PG_VERSION"; fi
+  for f; do
     [ -f "$f" ] || continue
     data=$(stat -L -c '%a %u' -- "${f%/*}"); read -r version <"$f"; break
   done
@@ -176,7 +179,20 @@ impl Storage {
         let path = refusals::directory(volume).unwrap_or_default();
         finding.measure("directory", path);
         // One outside of the storage path was not looked at, and has been told.
-        if refusals::volume_elsewhere(&self.spec, volume).is_some() {
+        let Some(below) = refusals::below(&self.spec, volume) else {
+            return Ok(());
+        };
+        // Nor was one with another name than the provisioner gives if its class says nothing of names: whatever is not
+        // found among those says nothing about it.
+        let (first, deeper) = below.split_once('/').unwrap_or((below, ""));
+        if !deeper.is_empty() || !below.ends_with(&refusals::directory_suffix(&self.spec)) {
+            let all = Facts::of(answers, storage::PATH)?;
+            match all.all("entry").iter().any(|e| e == first) {
+                true => finding.and(Finding::not_run(format!(
+                    "{path} was not looked at: it is not named as the provisioner names directories (parameters.pathPattern of its class?)"
+                ))),
+                false => finding.fail(refusals::directory_missing(volume)),
+            }
             return Ok(());
         }
         let facts = Facts::of(answers, DIRECTORIES)?;
@@ -301,11 +317,7 @@ impl Check for Storage {
         let assignments = format!(
             "p={} suffix={} wanted={}",
             quote(&self.spec.storage_path),
-            quote(&format!(
-                "_{}_{}",
-                self.spec.namespace,
-                values::pvc_name(&self.spec.release)
-            )),
+            quote(&refusals::directory_suffix(&self.spec)),
             self.spec.volume_size.bytes
         );
         all.extend([
@@ -356,7 +368,7 @@ impl Check for Storage {
         }
         self.space(answers, &mut finding)?;
         if let (true, Some(free)) = (
-            finding.problems.is_empty(),
+            finding.outcome == Outcome::Passed,
             finding.measured.get("free_bytes").and_then(Value::as_u64),
         ) {
             finding.summary = format!("{}, {} free", finding.summary, gib(free));

@@ -247,10 +247,38 @@ fn a_real_shell_looks_at_real_directories() {
         std::fs::remove_file(&volume).unwrap();
         std::fs::rename(&target, &volume).unwrap();
     }
+    // Copies beside `data`, with a name that comes before or behind, are not the database; nor if `data` was emptied.
+    for copy in ["data-old", "data.copy", "a"] {
+        std::fs::create_dir(volume.join(copy)).unwrap();
+        std::fs::write(volume.join(copy).join("PG_VERSION"), "16\n").unwrap();
+    }
+    let text = in_shell(script(question).0, b"").text();
+    assert!(
+        text.contains(&format!("directory={dev} {uid} 700 {uid} 17 ")),
+        "{text}"
+    );
     std::fs::remove_file(volume.join("data/PG_VERSION")).unwrap();
     let text = in_shell(script(question).0, b"").text();
     assert!(
         text.contains(&format!("directory={dev} {uid} - - - ")),
         "{text}"
     );
+}
+
+/// Not found among the names that it does not have, it is neither there nor gone.
+#[test]
+fn a_class_that_names_directories_itself() {
+    let with = |path: &str, entries: &str| {
+        judged(|w| {
+            w.volumes[0]["spec"]["hostPath"]["path"] = json!(format!("/srv/k3s-storage/{path}"));
+            w.says("verify.storage", "device=65");
+            let path = format!("{}{entries}", disk(20 << 30, 100 << 30));
+            w.says(storage::PATH, path);
+        })
+    };
+    insta::assert_snapshot!(with("data/data-postgresql-0", "\nentry=data"), @"not run: /srv/k3s-storage/data/data-postgresql-0 was not looked at: it is not named as the provisioner names directories (parameters.pathPattern of its class?)");
+    insta::assert_snapshot!(with("data-postgresql-0", "\nentry=data-postgresql-0"), @"not run: /srv/k3s-storage/data-postgresql-0 was not looked at: it is not named as the provisioner names directories (parameters.pathPattern of its class?)");
+    insta::assert_snapshot!(with("data/pvc-c1_data_data-postgresql-0", "\nentry=data"), @"not run: /srv/k3s-storage/data/pvc-c1_data_data-postgresql-0 was not looked at: it is not named as the provisioner names directories (parameters.pathPattern of its class?)");
+    // What it lies in is not there either.
+    assert!(with("data/data-postgresql-0", "\nentry=x").contains("directory_missing"));
 }

@@ -54,8 +54,12 @@ pub struct Seen<'a> {
     pub routes: Vec<&'a Value>,
     /// Listening sockets of the node: `ADDRESS:PORT users:(("NAME",pid=N,fd=N))`.
     pub listeners: &'a [String],
-    /// Process ids of those whose command line names the database's port.
+    /// Process ids of those whose command line has a forward to the database's port.
     pub forwarders: &'a [String],
+    /// Process ids of those whose command line names that port in another way, as a client's may.
+    pub namers: &'a [String],
+    /// Where Docker's proxies lead: `PID ADDRESS`.
+    pub containers: &'a [String],
 }
 
 /// A Service's port that leads to the database.
@@ -83,7 +87,7 @@ impl Entry<'_> {
     }
 }
 
-fn full(object: &Value) -> String {
+pub(super) fn full(object: &Value) -> String {
     format!(
         "{}/{}",
         text(object, "/metadata/namespace"),
@@ -134,7 +138,7 @@ impl<'a> Seen<'a> {
         }
         all.extend(self.of_ingresses(&entries));
         all.extend(self.of_routes(&entries));
-        all.extend(self.of_listeners());
+        all.extend(self.of_listeners(&entries));
         all
     }
 
@@ -144,7 +148,7 @@ impl<'a> Seen<'a> {
         let mut found = Vec::new();
         for service in self.services {
             for port in list(service, "/spec/ports") {
-                if self.selected(service, port) || self.addressed(service, port) {
+                if self.leads(service, port) {
                     found.push(Entry { service, port });
                 }
             }
@@ -176,6 +180,11 @@ impl<'a> Seen<'a> {
         found
     }
 
+    /// Whether behind a Service's port is the database's.
+    pub(super) fn leads(&self, service: &Value, port: &Value) -> bool {
+        self.selected(service, port) || self.addressed(service, port)
+    }
+
     fn selected(&self, service: &Value, port: &Value) -> bool {
         let selector = service
             .pointer("/spec/selector")
@@ -190,13 +199,17 @@ impl<'a> Seen<'a> {
             }
     }
 
-    fn addressed(&self, service: &Value, port: &Value) -> bool {
-        let ips: Vec<&str> = list(self.pod, "/status/podIPs")
+    fn pod_addresses(&self) -> Vec<&'a str> {
+        list(self.pod, "/status/podIPs")
             .iter()
             .map(|i| text(i, "/ip"))
             .chain([text(self.pod, "/status/podIP")])
             .filter(|ip| !ip.is_empty())
-            .collect();
+            .collect()
+    }
+
+    fn addressed(&self, service: &Value, port: &Value) -> bool {
+        let ips = self.pod_addresses();
         self.slices.iter().any(|slice| {
             text(slice, "/metadata/namespace") == text(service, "/metadata/namespace")
                 && text(slice, "/metadata/labels/kubernetes.io~1service-name")
@@ -392,16 +405,28 @@ impl<'a> Seen<'a> {
                 hint: format!(
                     "take it away: k3s kubectl -n {} delete {} {}",
                     text(route, "/metadata/namespace"),
-                    text(route, "/kind").to_lowercase(),
+                    // A kind may be there in two groups, and kubectl takes one of them.
+                    match text(route, "/apiVersion").split_once('/') {
+                        Some((group, _)) =>
+                            format!("{}s.{group}", text(route, "/kind").to_lowercase()),
+                        None => text(route, "/kind").to_lowercase(),
+                    },
                     text(route, "/metadata/name")
                 ),
             })
             .collect()
     }
 
-    /// Processes of the node that take connections for the database: by the port that they have, or that their command
-    /// line names. A PostgreSQL of the node's own is none of ours, but worth a word.
-    fn of_listeners(&self) -> Vec<Door> {
+    /// Processes of the node that take connections for the database: by the port that they have, or by a forward on their
+    /// command line. One that only names the port may as well be a client of the database. A PostgreSQL of the node's own,
+    /// or one in Docker, is none of ours, but worth a word.
+    fn of_listeners(&self, entries: &[Entry<'_>]) -> Vec<Door> {
+        let mut ours = self.pod_addresses();
+        for entry in entries {
+            let all = list(entry.service, "/spec/clusterIPs").iter();
+            ours.extend(all.filter_map(Value::as_str));
+            ours.push(text(entry.service, "/spec/clusterIP"));
+        }
         let mut all = Vec::new();
         for line in self.listeners {
             let (local, users) = line.split_once(' ').unwrap_or((line, ""));
@@ -415,11 +440,18 @@ impl<'a> Seen<'a> {
             };
             let process = between("((\"", "\"").unwrap_or_else(|| "a process".into());
             let pid = between("pid=", ",").unwrap_or_default();
-            let forwards = self.forwarders.contains(&pid);
-            if port != Some(PORT) && !forwards {
+            let container = self.containers.iter();
+            let container = container
+                .filter_map(|c| c.split_once(' '))
+                .find(|(owner, _)| *owner == pid)
+                .map(|(_, address)| ours.contains(&address));
+            let forwards = self.forwarders.contains(&pid) || container == Some(true);
+            let named = self.namers.contains(&pid);
+            if port != Some(PORT) && !forwards && !named {
                 continue;
             }
-            let own = matches!(process.as_str(), "postgres" | "postmaster");
+            let own =
+                matches!(process.as_str(), "postgres" | "postmaster") || container == Some(false);
             if own && port != Some(PORT) {
                 continue;
             }
@@ -433,9 +465,12 @@ impl<'a> Seen<'a> {
                 },
                 at: Where::At(vec![address.to_owned()]),
                 port,
-                certain: !own,
+                certain: !own && (forwards || port == Some(PORT)),
                 hint: match own {
                     true => "if it is another PostgreSQL, that is none of monopg's; two on one node are easily mistaken for each other".into(),
+                    false if !forwards && port != Some(PORT) => format!(
+                        "its command line names port {PORT}: if it is only a client of the database, nothing is wrong; if it passes connections on, end it"
+                    ),
                     false => format!(
                         "see what it is: `ss -ltnp sport = :{}`; a forgotten port-forward is the usual reason",
                         port.unwrap_or_default()

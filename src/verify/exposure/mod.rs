@@ -4,6 +4,7 @@
 //! node's address by then (a forwarder, a load balancer), which no policy of the pod refuses.
 
 mod doors;
+mod others;
 mod outside;
 
 use std::net::IpAddr;
@@ -29,8 +30,26 @@ const NODE: &str = "verify.node";
 /// The Service network of k3s where nothing else is said.
 const SERVICES: &str = "10.43.0.0/16";
 
+/// What a command line, an argument a line, says of the database's port. `forwards`: an argument is a forward, as
+/// kubectl's `15432:5432`, socat's `TCP:HOST:5432`, ssh's `-L 15432:HOST:5432`. `names`: it is named otherwise; in a URL,
+/// as a client has it, it counts for nothing. Docker's proxies name their container's address.
+const ARGUMENTS: &str = r#"
+arguments() {
+  c=$(cat)
+  named=$(printf '%s\n' "$c" | grep -w -e 5432 | grep -vE -e '://[^/]*:5432([^0-9]|$)') || return 0
+  case ${c%%"$nl"*} in docker-proxy|*/docker-proxy)
+    printf 'container=%s %s\n' "$1" "$(printf '%s\n' "$c" | sed -n '/^-*container-ip$/{n;p;}')"; return ;;
+  esac
+  if printf '%s\n' "$named" | grep -qiE -e '^[0-9]*:5432$' -e '^TCP[46]?(-CONNECT)?:[^,]*:5432(,|$)' \
+    -e '^(-[A-Z0-9]*L)?(([^]:/[]*|\[[^]]*\]):)?[0-9]+:([^]:/[]+|\[[^]]*\]):5432$'
+  then echo "forwards=$1"; else echo "names=$1"; fi
+}
+nl='
+'
+"#;
+
 /// The node's own addresses, and who listens on it. Of a listener's command line only this is told: whether it names
-/// the database's port, as a port forwarder's does. Its arguments may hold somebody's secrets.
+/// the database's port, and how. Its arguments may hold somebody's secrets.
 const ASK: &str = r#"
 if command -v ip >/dev/null; then ip -o addr show | while read -r _ _ _ a _; do echo "address=${a%%/*}"; done
 else for a in $(hostname -I); do echo "address=$a"; done; fi
@@ -39,7 +58,7 @@ l=$(ss -Hltnp) || exit
 printf '%s\n' "$l" | while read -r _ _ _ local _ users; do printf 'listen=%s %s\n' "$local" "$users"; done
 for p in $(printf '%s\n' "$l" | grep -o 'pid=[0-9]*' | sort -u); do
   p=${p#pid=}
-  { tr '\0' '\n' <"/proc/$p/cmdline" | grep -qw -e 5432; } 2>/dev/null && echo "forwards=$p"
+  { tr '\0' '\n' <"/proc/$p/cmdline" | arguments "$p"; } 2>/dev/null
 done
 :"#;
 
@@ -55,11 +74,14 @@ struct Private {
 }
 
 impl Private {
-    /// Loopback and link-local addresses, the cluster's networks, and what the settings call private.
-    fn new(spec: &Spec, node: Option<&Value>) -> Self {
+    /// Loopback and link-local addresses, the cluster's networks, and what the settings call private. Of another Service
+    /// network than k3s' own the addresses of the Services are known; with IPVS the node has them as its own.
+    fn new(spec: &Spec, node: Option<&Value>, services: &[Value]) -> Self {
         let pods = node.map(|n| list(n, "/spec/podCIDRs")).unwrap_or_default();
+        let addresses = services.iter().flat_map(|s| list(s, "/spec/clusterIPs"));
         let nets = pods
             .iter()
+            .chain(addresses)
             .filter_map(Value::as_str)
             .chain([
                 "127.0.0.0/8",
@@ -99,8 +121,12 @@ impl Exposure {
         all
     }
 
-    /// All ways in; `None` while there is neither a pod nor a StatefulSet.
-    fn doors(&self, answers: &Answers) -> Result<Option<Vec<Door>>, AnswerError> {
+    /// Looks at cluster and node; `None` while there is neither a pod nor a StatefulSet.
+    fn look<T>(
+        &self,
+        answers: &Answers,
+        look: impl FnOnce(&doors::Seen<'_>) -> T,
+    ) -> Result<Option<T>, AnswerError> {
         let Some(pod) = pod(answers, &self.spec)? else {
             return Ok(None);
         };
@@ -118,20 +144,26 @@ impl Exposure {
             routes,
             listeners: facts.all("listen"),
             forwarders: facts.all("forwards"),
+            namers: facts.all("names"),
+            containers: facts.all("container"),
         };
-        Ok(Some(seen.doors()))
+        Ok(Some(look(&seen)))
     }
 
     fn told(door: &Door, open: &[String]) -> String {
+        let leads = match door.certain {
+            true => "leads",
+            false => "may lead",
+        };
         match (&door.at, open) {
             (Where::Unknown, _) => format!(
-                "{} leads to the database, on addresses that are not known",
+                "{} {leads} to the database, on addresses that are not known",
                 door.what
             ),
             (_, addresses) => {
                 let ports = door.port.map(|p| format!(", port {p}")).unwrap_or_default();
                 format!(
-                    "{} leads to the database from outside: {}{ports}",
+                    "{} {leads} to the database from outside: {}{ports}",
                     door.what,
                     addresses.join(", ")
                 )
@@ -161,12 +193,12 @@ impl Check for Exposure {
         vec![
             pod_questions(&self.spec),
             Query::lists(types),
-            Query::shell(NODE, ASK),
+            Query::shell(NODE, format!("{ARGUMENTS}{ASK}")),
         ]
     }
 
     fn judge(&self, answers: &Answers) -> Result<Finding, StepError> {
-        let Some(doors) = self.doors(answers)? else {
+        let Some(doors) = self.look(answers, |seen| seen.doors())? else {
             return Ok(Finding::not_run(
                 "there is neither a pod nor a StatefulSet of the database",
             ));
@@ -174,7 +206,8 @@ impl Check for Exposure {
         let node = answers.list(&objects::nodes())?.and_then(|all| all.first());
         let facts = Facts::of(answers, NODE)?;
         let everywhere = Self::addresses(node, &facts);
-        let private = Private::new(&self.spec, node);
+        let services = answers.list(&lists::services())?.unwrap_or_default();
+        let private = Private::new(&self.spec, node, services);
         let mut finding = Finding::passed("");
         finding.measure("node_addresses", everywhere.clone());
         let mut shown: Vec<String> = Vec::new();

@@ -18,7 +18,7 @@ use crate::engine::step::StepError;
 use crate::host::endpoint::Endpoint;
 use crate::settings::Spec;
 use crate::steps::objects;
-use crate::verify::{Finding, problem};
+use crate::verify::{Finding, lists, problem};
 
 /// A connection may take so long; an address that drops packets says nothing at all.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -34,7 +34,8 @@ pub async fn tried(
 ) -> Result<Finding, StepError> {
     let ports = ports(spec, answers)?;
     let node = answers.list(&objects::nodes())?.and_then(|all| all.first());
-    let private = Private::new(spec, node);
+    let services = answers.list(&lists::services())?.unwrap_or_default();
+    let private = Private::new(spec, node, services);
     let (host, ssh) = match endpoint {
         Endpoint::Roundabout(how) => return Ok(untried(&format!("it is reached {how}"))),
         Endpoint::Straight { host, port } => (host.as_str(), *port),
@@ -61,18 +62,34 @@ pub async fn tried(
     Ok(judged(&ports, ssh, host, &seen))
 }
 
-/// Ports to try, and whether what answers there is surely the database.
-fn ports(spec: &Spec, answers: &Answers) -> Result<BTreeMap<u16, bool>, StepError> {
+/// What is known of a port that is tried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Port {
+    /// What answers there is surely the database.
+    certain: bool,
+    /// Who else of the cluster has it.
+    others: Vec<String>,
+}
+
+fn ports(spec: &Spec, answers: &Answers) -> Result<BTreeMap<u16, Port>, StepError> {
     let exposure = Exposure { spec: spec.clone() };
-    let mut ports = BTreeMap::new();
-    for door in exposure.doors(answers)?.unwrap_or_default() {
+    let seen = exposure.look(answers, |seen| {
+        (seen.doors(), seen.others(POSTGRESQL_PORT.into()))
+    })?;
+    let (doors, others) = seen.unwrap_or_default();
+    let mut ports: BTreeMap<u16, Port> = BTreeMap::new();
+    for door in doors {
         if let Some(port) = door.port.and_then(|p| u16::try_from(p).ok())
             && ports.len() < MOST_PORTS
         {
-            *ports.entry(port).or_default() |= door.certain;
+            ports.entry(port).or_default().certain |= door.certain;
         }
     }
-    ports.entry(POSTGRESQL_PORT).or_insert(true);
+    // Without a way in that is known, it is whoever publishes it on purpose; and if nobody does, who knows?
+    ports.entry(POSTGRESQL_PORT).or_insert_with(|| Port {
+        certain: others.is_empty(),
+        others,
+    });
     Ok(ports)
 }
 
@@ -108,7 +125,7 @@ async fn connect(at: SocketAddr) -> &'static str {
 
 /// What the answers mean: a closed port says something only at an address that answers at all.
 fn judged(
-    ports: &BTreeMap<u16, bool>,
+    ports: &BTreeMap<u16, Port>,
     ssh: u16,
     host: &str,
     seen: &BTreeMap<SocketAddr, &'static str>,
@@ -141,11 +158,23 @@ fn judged(
             at.port(),
             at.ip()
         );
-        let p = problem(ID, what)
+        let p = problem(ID, what);
+        let others = ports
+            .get(&at.port())
+            .map(|p| p.others.as_slice())
+            .unwrap_or_default();
+        if !others.is_empty() {
+            let who = format!("it is that of {}", others.join(", "));
+            finding.warn(p.because(who).hint(
+                "if that is meant to be open, and is no way to this database, nothing is wrong",
+            ));
+            continue;
+        }
+        let p = p
             .hint("close the way that leads there; until then, the node's firewall can shut the port")
             .hint("if that address is a VPN or another private network: name it in monopg_private_cidrs");
         match ports.get(&at.port()) {
-            Some(false) => finding.warn(p),
+            Some(Port { certain: false, .. }) => finding.warn(p),
             _ => finding.fail(p),
         }
     }
@@ -178,12 +207,26 @@ mod tests {
 
     #[test]
     fn what_the_answers_mean() {
-        let ports = BTreeMap::from([(5432, true), (15432, false)]);
+        let port = |certain: bool, others: &[&str]| Port {
+            certain,
+            others: others.iter().map(|o| (*o).to_owned()).collect(),
+        };
+        let ports = BTreeMap::from([
+            (5432, port(true, &[])),
+            (15432, port(false, &[])),
+            (
+                25432,
+                port(
+                    false,
+                    &["Service apps/pg (LoadBalancer)", "pod x/y (hostPort)"],
+                ),
+            ),
+        ]);
         let judged = |answers: &[(&str, &'static str)]| {
             said(&judged(&ports, 22, "pg.example.org", &seen(answers)))
         };
         insta::assert_snapshot!(judged(&[("192.0.2.7:22", "open"), ("192.0.2.7:5432", "refused"), ("192.0.2.7:15432", "silent")]),
-            @"passed: closed at 192.0.2.7 from this machine: port 5432, 15432");
+            @"passed: closed at 192.0.2.7 from this machine: port 5432, 15432, 25432");
         insta::assert_snapshot!(judged(&[("192.0.2.7:22", "open"), ("192.0.2.7:5432", "open"), ("192.0.2.7:15432", "open")]), @r#"
         failed
         43 network.exposure: port 5432 of 192.0.2.7 can be reached from this machine
@@ -193,9 +236,15 @@ mod tests {
           hint: close the way that leads there; until then, the node's firewall can shut the port
           hint: if that address is a VPN or another private network: name it in monopg_private_cidrs
         "#);
+        insta::assert_snapshot!(judged(&[("192.0.2.7:22", "open"), ("192.0.2.7:25432", "open")]), @r#"
+        warning
+        43 network.exposure: port 25432 of 192.0.2.7 can be reached from this machine
+          caused by: it is that of Service apps/pg (LoadBalancer), pod x/y (hostPort)
+          hint: if that is meant to be open, and is no way to this database, nothing is wrong
+        "#);
         // Another of the name's addresses answers nowhere: it is none of the host's.
         insta::assert_snapshot!(judged(&[("192.0.2.7:22", "open"), ("192.0.2.7:5432", "silent"), ("[2001:db8::7]:22", "refused"), ("[2001:db8::7]:5432", "refused")]),
-            @"passed: closed at 192.0.2.7 from this machine: port 5432, 15432");
+            @"passed: closed at 192.0.2.7 from this machine: port 5432, 15432, 25432");
         // Nothing answers: a firewall of this machine's network, say.
         insta::assert_snapshot!(judged(&[("192.0.2.7:22", "silent"), ("192.0.2.7:5432", "silent")]),
             @"not run: a plain connection to pg.example.org, port 22 (its SSH) does not succeed from this machine either: that the other ports are closed proves nothing");
@@ -225,7 +274,87 @@ mod tests {
             assert_eq!(said(&found), want);
         }
         let ports = ports(&world.spec, &answers).unwrap();
-        assert_eq!(ports, BTreeMap::from([(5432, true)]));
+        let none = Port {
+            certain: true,
+            others: Vec::new(),
+        };
+        assert_eq!(ports, BTreeMap::from([(5432, none)]));
+    }
+
+    /// Port 5432 may be another database's, and open on purpose.
+    #[test]
+    fn whose_port_it_is() {
+        let seen = |spoil: &dyn Fn(&mut World)| {
+            let mut world = World::healthy();
+            spoil(&mut world);
+            let exposure = Exposure {
+                spec: world.spec.clone(),
+            };
+            let answers = world.answers(&crate::verify::Check::questions(&exposure)).0;
+            let ports = ports(&world.spec, &answers).unwrap();
+            let Port { certain, others } = &ports[&5432];
+            assert_eq!(ports.len(), 1, "{ports:?}");
+            format!("{certain} {}", others.join(", "))
+        };
+        let service = |spec: Value| json!({"kind": "Service", "metadata": {"name": "pg", "namespace": "apps"}, "spec": spec});
+        let pod = |spec: Value| json!({"kind": "Pod", "metadata": {"name": "pg-0", "namespace": "apps"}, "spec": spec});
+        let takes = |ports: Value| json!({"containers": [{"ports": ports}]});
+        for (spec, want) in [
+            (
+                json!({"type": "LoadBalancer", "ports": [{"port": 5432, "nodePort": 30001}]}),
+                "false Service apps/pg (LoadBalancer)",
+            ),
+            (
+                json!({"type": "NodePort", "ports": [{"port": 1, "nodePort": 5432}]}),
+                "false Service apps/pg (NodePort)",
+            ),
+            (
+                json!({"type": "ClusterIP", "externalIPs": ["192.0.2.7"], "ports": [{"port": 5432}]}),
+                "false Service apps/pg (externalIPs)",
+            ),
+            (
+                json!({"type": "ClusterIP", "ports": [{"port": 5432}]}),
+                "true ",
+            ),
+            (
+                json!({"type": "NodePort", "ports": [{"port": 5432, "nodePort": 30001}]}),
+                "true ",
+            ),
+            (
+                json!({"type": "LoadBalancer", "ports": [{"port": 5432, "protocol": "UDP"}]}),
+                "true ",
+            ),
+        ] {
+            assert_eq!(
+                seen(&|w| w.services.push(service(spec.clone()))),
+                want,
+                "{spec}"
+            );
+        }
+        for (spec, want) in [
+            (
+                takes(json!([{"containerPort": 5432, "hostPort": 5432}])),
+                "false pod apps/pg-0 (hostPort)",
+            ),
+            (takes(json!([{"containerPort": 5432}])), "true "),
+            (
+                takes(json!([{"containerPort": 5432, "hostPort": 5433}])),
+                "true ",
+            ),
+        ] {
+            assert_eq!(seen(&|w| w.pods.push(pod(spec.clone()))), want, "{spec}");
+        }
+        let mut spec = takes(json!([{"containerPort": 5432}]));
+        spec["hostNetwork"] = json!(true);
+        assert_eq!(
+            seen(&|w| w.pods.push(pod(spec.clone()))),
+            "false pod apps/pg-0 (in the node's network)"
+        );
+        // One that leads to the database is none of the others, also before it has an address.
+        let mut ours = service(json!({"type": "LoadBalancer", "ports": [{"port": 5432}],
+            "selector": {"app.kubernetes.io/name": "postgresql"}}));
+        ours["metadata"]["namespace"] = json!("data");
+        assert_eq!(seen(&|w| w.services.push(ours.clone())), "true ");
     }
 
     /// Real sockets: one that listens, and one that nobody has any more.

@@ -203,6 +203,23 @@ fn ingresses_and_routes() {
     let http = json!({"kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "data"},
         "spec": {"rules": [{"backendRefs": [{"name": "postgresql", "port": 5432}]}]}});
     assert!(judged(|w| w.routes[3] = Some(vec![http])).contains("HTTPRoute data/r leads to"));
+    // Traefik 2 has them in its old group, by which alone kubectl finds them there.
+    for (at, kind) in [(6, "IngressRouteTCP"), (7, "IngressRoute")] {
+        let old = json!({"apiVersion": "traefik.containo.us/v1alpha1", "kind": kind, "metadata": {"name": "r", "namespace": "data"},
+            "spec": {"routes": [{"services": [{"name": "postgresql", "port": 5432}]}]}});
+        let found = judged(|w| w.routes[at] = Some(vec![old]));
+        assert!(
+            found.contains(&format!("{kind} data/r leads to")),
+            "{found}"
+        );
+        assert!(
+            found.contains(&format!(
+                "delete {}s.traefik.containo.us r",
+                kind.to_lowercase()
+            )),
+            "{found}"
+        );
+    }
     // To another port of it, or to another one of the same name elsewhere.
     let mut w = World::healthy();
     w.routes[0] = Some(vec![
@@ -236,7 +253,7 @@ fn listeners_of_the_node() {
     "#);
     insta::assert_snapshot!(with("listen=0.0.0.0:5432 users:((\"postgres\",pid=79,fd=5))"), @r#"
     warning
-    43 network.exposure: postgres (process 79 of the node) leads to the database from outside: 192.168.1.5, port 5432
+    43 network.exposure: postgres (process 79 of the node) may lead to the database from outside: 192.168.1.5, port 5432
       hint: if it is another PostgreSQL, that is none of monopg's; two on one node are easily mistaken for each other
     "#);
     insta::assert_snapshot!(with("listen=0.0.0.0:22 users:((\"sshd\",pid=7,fd=3))\nlisten=10.42.0.1:5432"), @"passed: only private addresses: a process of the node (10.42.0.1)");
@@ -245,6 +262,140 @@ fn listeners_of_the_node() {
     43 network.exposure: who listens on the node could not be seen: ss is not there
       hint: install iproute2 on the node
     "#);
+}
+
+/// What passes connections on is told from what only makes some.
+#[test]
+fn command_lines() {
+    let said = |arguments: &[&str]| {
+        let words: Vec<String> = arguments
+            .iter()
+            .map(|a| crate::host::channel::quote(a))
+            .collect();
+        let line = format!("printf '%s\\n' {} | arguments 7", words.join(" "));
+        let out = in_shell(&format!("{}{line}", super::ARGUMENTS), b"");
+        assert!(out.ok() && out.stderr.is_empty(), "{out:?}");
+        out.text().trim().to_owned()
+    };
+    for (arguments, want) in [
+        (
+            &["kubectl", "port-forward", "svc/postgresql", "15432:5432"][..],
+            "forwards=7",
+        ),
+        (
+            &["kubectl", "port-forward", "svc/postgresql", ":5432"],
+            "forwards=7",
+        ),
+        (
+            &["socat", "TCP-LISTEN:15432,fork", "TCP:10.43.0.9:5432"],
+            "forwards=7",
+        ),
+        (
+            &[
+                "socat",
+                "TCP6-LISTEN:15432",
+                "tcp6-connect:[fd00::9]:5432,retry=3",
+            ],
+            "forwards=7",
+        ),
+        (&["ssh", "-L", "15432:db:5432", "x"], "forwards=7"),
+        (&["ssh", "-fNL*:15432:[fd00::9]:5432", "x"], "forwards=7"),
+        (
+            &["ssh", "-N", "-L", "[::]:15432:db.data.svc:5432", "x"],
+            "forwards=7",
+        ),
+        (
+            &[
+                "java",
+                "-jar",
+                "kc.jar",
+                "--db-url=jdbc:postgresql://db:5432/keycloak",
+            ],
+            "",
+        ),
+        (&["app", "postgresql://u:p@a:5432,b:5432/x"], ""),
+        // A URL beside a forward hides nothing.
+        (&["x", "postgresql://db:5432/x", "15432:5432"], "forwards=7"),
+        (&["gost", "-L=tcp://:15432/db:5432"], "names=7"),
+        (&["app", "--db-host", "db", "--db-port", "5432"], "names=7"),
+        (&["app", "--db=db:5432"], "names=7"),
+        (&["app", "db:5432"], "names=7"),
+        (&["app", "15432"], ""),
+        (
+            &[
+                "/usr/bin/docker-proxy",
+                "-proto",
+                "tcp",
+                "-host-port",
+                "15432",
+                "-container-ip",
+                "172.17.0.2",
+                "-container-port",
+                "5432",
+            ],
+            "container=7 172.17.0.2",
+        ),
+        (
+            &[
+                "docker-proxy",
+                "-container-ip",
+                "172.17.0.2",
+                "-container-port",
+                "80",
+            ],
+            "",
+        ),
+    ] {
+        assert_eq!(said(arguments), want, "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_may_be_a_client() {
+    let with = |port: i64, told: &str| {
+        let text =
+            format!("address=192.168.1.5\nlisten=*:{port} users:((\"x\",pid=77,fd=9))\n{told}");
+        judged(|w| w.says("verify.node", text))
+    };
+    insta::assert_snapshot!(with(8080, "names=77"), @r#"
+    warning
+    43 network.exposure: x (process 77 of the node) may lead to the database from outside: 192.168.1.5, port 8080
+      hint: its command line names port 5432: if it is only a client of the database, nothing is wrong; if it passes connections on, end it
+    "#);
+    insta::assert_snapshot!(with(8080, ""), @"passed: no port of the node, no Service, no route leads to the database");
+    // Whatever it is, it has the port.
+    assert!(with(5432, "names=77").starts_with("failed"));
+    // A container of Docker's that is another database; the database's pod; its Service.
+    insta::assert_snapshot!(with(5432, "container=77 172.17.0.2"), @r#"
+    warning
+    43 network.exposure: x (process 77 of the node) may lead to the database from outside: 192.168.1.5, port 5432
+      hint: if it is another PostgreSQL, that is none of monopg's; two on one node are easily mistaken for each other
+    "#);
+    assert!(with(15432, "container=77 172.17.0.2").starts_with("passed"));
+    assert!(with(15432, "container=78 10.42.0.9").starts_with("passed"));
+    for ours in ["10.42.0.9", "10.43.1.2"] {
+        assert!(
+            with(15432, &format!("container=77 {ours}")).starts_with("failed"),
+            "{ours}"
+        );
+    }
+}
+
+/// A cluster may have another Service network; with IPVS the node has every address of it.
+#[test]
+fn addresses_of_services_are_no_outside() {
+    let nodeport = |own: &str| {
+        judged(|w| {
+            service(w)["spec"]["type"] = json!("NodePort");
+            service(w)["spec"]["ports"][0]["nodePort"] = json!(30432);
+            service(w)["spec"]["clusterIPs"] = json!(["10.99.0.7", "fd99::7"]);
+            w.spec.private_cidrs = vec!["192.168.1.0/24".into()];
+            w.says("verify.node", format!("address=192.168.1.5\n{own}"));
+        })
+    };
+    let found = nodeport("address=10.99.0.7\naddress=fd99::7");
+    assert!(found.starts_with("passed"), "{found}");
+    assert!(nodeport("address=10.99.0.8").starts_with("failed"));
 }
 
 #[test]
