@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::facts::{list, number, text};
+use super::facts::{addresses, in_nodes_network, list, number, text};
 use super::net::Net;
 use super::object::ListRef;
 use super::selector::{labels_match, selects};
@@ -78,6 +78,23 @@ pub struct Caller<'a> {
     pub namespace_labels: Option<&'a Value>,
     /// The pod's labels; `None` if only the namespace is known: then any pod of it counts.
     pub pod_labels: Option<&'a Value>,
+    /// Its addresses, or the networks where those of a pod that is not there yet may lie. Without any, no range lets
+    /// it in.
+    pub addresses: &'a [Net],
+}
+
+/// Where the addresses of a cluster's pods lie: what its nodes were given for them, and, as some network plugins give
+/// addresses of their own, those that its pods have.
+pub fn pod_networks(nodes: &[Value], pods: &[Value]) -> Vec<Net> {
+    let given = nodes
+        .iter()
+        .flat_map(|n| list(n, "/spec/podCIDRs"))
+        .filter_map(Value::as_str);
+    let taken = pods
+        .iter()
+        .filter(|p| !in_nodes_network(p))
+        .flat_map(addresses);
+    given.chain(taken).filter_map(Net::parse).collect()
 }
 
 /// What the policies say about a TCP port of a pod. `pod` needs `metadata` and `spec.containers`.
@@ -278,11 +295,20 @@ impl Who {
         }
     }
 
-    /// True if this pod is meant. A range of addresses is not asked: whether a pod lies in it changes with every start.
+    /// True if this pod is meant; of a pod whose address is not known yet, true if it may be.
     pub fn admits(&self, caller: Caller<'_>) -> bool {
         match self {
             Who::Everybody => true,
-            Who::Range { .. } => false,
+            Who::Range { cidr, except } => {
+                let Some(range) = Net::parse(cidr) else {
+                    return false;
+                };
+                let mut common = caller.addresses.iter().filter_map(|a| range.common(a));
+                common.any(|part| {
+                    let holes = except.iter().filter_map(|e| Net::parse(e));
+                    !holes.into_iter().any(|hole| hole.covers(&part))
+                })
+            }
             Who::Pods { namespaces, pods } => {
                 let there = match namespaces {
                     Namespaces::Named(name) => name == caller.namespace,

@@ -197,6 +197,7 @@ fn one_pod_by_its_labels() {
         namespace: "monitoring",
         namespace_labels: Some(&team),
         pod_labels: Some(&labels),
+        addresses: &[],
     };
     for (peer, admitted) in [
         (
@@ -216,6 +217,7 @@ fn one_pod_by_its_labels() {
             false,
         ),
         (json!({"podSelector": {}}), false),
+        // Without an address, none lies in it.
         (json!({"ipBlock": {"cidr": "0.0.0.0/0"}}), false),
     ] {
         let found = admission(
@@ -232,4 +234,80 @@ fn one_pod_by_its_labels() {
             assert!(found.admits(unknown), "{peer}");
         }
     }
+}
+
+/// A pod's address, or the network where it will have one.
+#[test]
+fn one_pod_by_its_addresses() {
+    let labels = json!({"app": "prometheus"});
+    for (block, addresses, admitted) in [
+        (json!({"cidr": "10.42.0.0/16"}), &["10.42.0.7"][..], true),
+        (json!({"cidr": "10.42.0.0/16"}), &["10.43.0.7"], false),
+        (
+            json!({"cidr": "10.42.0.0/16"}),
+            &["fd00::7", "10.42.0.7"],
+            true,
+        ),
+        (
+            json!({"cidr": "10.42.0.0/16", "except": ["10.42.0.0/24"]}),
+            &["10.42.0.7"],
+            false,
+        ),
+        (
+            json!({"cidr": "10.42.0.0/16", "except": ["10.42.1.0/24"]}),
+            &["10.42.0.7"],
+            true,
+        ),
+        // Some of them may be let in: that is enough.
+        (json!({"cidr": "10.42.0.7/32"}), &["10.42.0.0/24"], true),
+        (
+            json!({"cidr": "10.0.0.0/8", "except": ["10.42.0.0/25"]}),
+            &["10.42.0.0/24"],
+            true,
+        ),
+        (
+            json!({"cidr": "10.0.0.0/8", "except": ["10.42.0.0/16"]}),
+            &["10.42.0.0/24"],
+            false,
+        ),
+        (
+            json!({"cidr": "10.42.0.7/32", "except": ["10.42.0.7/32"]}),
+            &["10.42.0.0/24"],
+            false,
+        ),
+        (json!({"cidr": "nonsense"}), &["10.42.0.7"], false),
+    ] {
+        let nets: Vec<Net> = addresses.iter().filter_map(|a| Net::parse(a)).collect();
+        let caller = Caller {
+            namespace: "monitoring",
+            namespace_labels: None,
+            pod_labels: Some(&labels),
+            addresses: &nets,
+        };
+        let found = admission(
+            &[policy(
+                "data",
+                json!({}),
+                json!([{"from": [{"ipBlock": block}]}]),
+            )],
+            &pod(),
+            5432,
+        );
+        assert_eq!(found.admits(caller), admitted, "{block} {addresses:?}");
+    }
+}
+
+#[test]
+fn where_pods_are() {
+    let node = json!({"spec": {"podCIDRs": ["10.42.0.0/24", "fd00:42::/64", "nonsense"]}});
+    let pods = [
+        json!({"status": {"podIP": "192.168.77.3", "podIPs": [{"ip": "192.168.77.3"}, {"ip": "fd00:77::3"}]}}),
+        json!({"spec": {"hostNetwork": true}, "status": {"podIP": "192.168.1.5"}}),
+        json!({"status": {"phase": "Pending"}}),
+    ];
+    let want: Vec<Net> = ["10.42.0.0/24", "fd00:42::/64", "192.168.77.3", "fd00:77::3"]
+        .into_iter()
+        .filter_map(Net::parse)
+        .collect();
+    assert_eq!(pod_networks(&[node], &pods), want);
 }

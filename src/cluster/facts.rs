@@ -163,6 +163,23 @@ pub fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|c| text(c, "/status") == "True")
 }
 
+/// The addresses of a pod: one of each family of a cluster with two.
+pub fn addresses(pod: &Value) -> Vec<&str> {
+    let all = list(pod, "/status/podIPs").iter().map(|a| text(a, "/ip"));
+    let mut found: Vec<&str> = std::iter::once(text(pod, "/status/podIP"))
+        .chain(all)
+        .filter(|a| !a.is_empty())
+        .collect();
+    // The first of all is also the one that stands by itself.
+    found.dedup();
+    found
+}
+
+/// True if a pod, or whoever makes pods as a Prometheus does, is in the node's network: beyond every policy.
+pub fn in_nodes_network(pod: &Value) -> bool {
+    pod.pointer("/spec/hostNetwork") == Some(&Value::Bool(true))
+}
+
 /// The container statuses of a pod, the init containers' first.
 pub fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     list(pod, "/status/initContainerStatuses")

@@ -49,7 +49,16 @@ impl Net {
 
     /// True if the two have an address in common.
     pub fn meets(&self, other: &Net) -> bool {
-        self.covers(other) || other.covers(self)
+        self.common(other).is_some()
+    }
+
+    /// The addresses that the two have in common: all of the smaller one, or none.
+    pub fn common(&self, other: &Net) -> Option<Net> {
+        match (self.covers(other), other.covers(self)) {
+            (true, _) => Some(*other),
+            (false, true) => Some(*self),
+            (false, false) => None,
+        }
     }
 }
 
@@ -112,6 +121,7 @@ mod tests {
             Net::parse("10.1.0.0/16").unwrap(),
         );
         assert!(a.meets(&b) && b.meets(&a) && !b.covers(&a));
+        assert_eq!((a.common(&b), b.common(&a)), (Some(b), Some(b)));
     }
 
     #[test]

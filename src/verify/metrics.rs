@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::policy::{pod, pod_questions};
 use super::{Check, CheckId, Finding, lists, problem};
-use crate::cluster::admission::{self, Caller};
-use crate::cluster::facts::{containers, list, text};
+use crate::cluster::admission::{self, Caller, named_port};
+use crate::cluster::facts::{addresses, containers, in_nodes_network, list, text};
+use crate::cluster::net::Net;
 use crate::cluster::selector::selects;
 use crate::cluster::values::{METRICS_PORT, fullname};
 use crate::engine::answers::{Answers, unreadable};
@@ -16,6 +17,7 @@ use crate::engine::query::Query;
 use crate::engine::step::StepError;
 use crate::host::channel::quote;
 use crate::settings::Spec;
+use crate::steps::objects;
 
 const ID: CheckId = CheckId("metrics");
 const SCRAPE: &str = "metrics of the exporter";
@@ -31,6 +33,8 @@ struct Monitor<'a> {
     object: &'a Value,
     /// `serviceMonitor` or `podMonitor`: how Prometheus' own selectors begin.
     field: &'static str,
+    /// Whether what it asks there is the exporter's port.
+    asks_exporter: bool,
 }
 
 impl Monitor<'_> {
@@ -57,6 +61,27 @@ impl Monitor<'_> {
             Some(selector) => selects(selector, labels_of(namespaces, home)),
         };
         there && of("Selector").is_some_and(|s| selects(s, self.object.pointer("/metadata/labels")))
+    }
+}
+
+/// Whether an endpoint of a monitor (`endpoints`, `podMetricsEndpoints`) is the exporter's port. As the operator reads
+/// it: the first of `port`, `portNumber` and `targetPort` counts, and one that names none of them means every port.
+fn asks_exporter(endpoint: &Value, pod: &Value, service: Option<&Value>) -> bool {
+    let given = |key: &str| endpoint.get(key).filter(|v| !v.is_null() && **v != "");
+    let of_pod = |port: &Value| match port.as_str() {
+        Some(name) => named_port(pod, name) == Some(i64::from(METRICS_PORT)),
+        None => *port == METRICS_PORT,
+    };
+    match (given("port"), service) {
+        (Some(name), None) => of_pod(name),
+        (Some(name), Some(service)) => list(service, "/spec/ports")
+            .iter()
+            .filter(|p| p.get("name") == Some(name))
+            .any(|p| p.get("targetPort").or(p.get("port")).is_some_and(of_pod)),
+        (None, Some(_)) => given("targetPort").is_none_or(of_pod),
+        (None, None) => given("portNumber")
+            .or(given("targetPort"))
+            .is_none_or(of_pod),
     }
 }
 
@@ -174,6 +199,9 @@ impl Metrics {
                     .map(|object| Monitor {
                         object,
                         field: "serviceMonitor",
+                        asks_exporter: list(object, "/spec/endpoints")
+                            .iter()
+                            .any(|e| asks_exporter(e, pod, Some(service))),
                     }),
             );
         }
@@ -186,6 +214,9 @@ impl Metrics {
                 .map(|object| Monitor {
                     object,
                     field: "podMonitor",
+                    asks_exporter: list(object, "/spec/podMetricsEndpoints")
+                        .iter()
+                        .any(|e| asks_exporter(e, pod, None)),
                 }),
         );
         Ok(Some(found))
@@ -197,7 +228,7 @@ impl Metrics {
         answers: &Answers,
         finding: &mut Finding,
     ) -> Result<(), StepError> {
-        let Some(monitors) = self.monitors(answers, pod)? else {
+        let Some(mut monitors) = self.monitors(answers, pod)? else {
             finding.measure("operator", false);
             if self.spec.metrics_clients.is_empty() {
                 let what =
@@ -209,11 +240,18 @@ impl Metrics {
             return Ok(());
         };
         finding.measure("operator", true);
+        let elsewhere: Vec<Monitor> = monitors.extract_if(.., |m| !m.asks_exporter).collect();
         let names: Vec<String> = monitors.iter().map(Monitor::name).collect();
         finding.measure("monitors", names.clone());
         if monitors.is_empty() {
             let what = "the Prometheus operator is there, but no ServiceMonitor or PodMonitor chooses the exporter";
-            finding.warn(problem(ID, what).hint(
+            let p = elsewhere.iter().fold(problem(ID, what), |p, m| {
+                p.because(format!(
+                    "{} chooses it by its labels, but asks another port than {METRICS_PORT}",
+                    m.name()
+                ))
+            });
+            finding.warn(p.hint(
                 "set metrics.serviceMonitor.enabled in the values, unless your Prometheus finds its targets another way",
             ));
             return Ok(());
@@ -244,6 +282,11 @@ impl Metrics {
         }
         let policies = answers.list(&admission::policies())?.unwrap_or_default();
         let admission = admission::admission(policies, pod, METRICS_PORT);
+        let all_pods = answers.list(&lists::pods())?.unwrap_or_default();
+        let nodes = answers.list(&objects::nodes())?.unwrap_or_default();
+        let networks = admission::pod_networks(nodes, all_pods);
+        let mut kept_out: Vec<(&str, &str)> = Vec::new();
+        let asked = readers.len();
         for reader in readers {
             let (namespace, name) = (
                 text(reader, "/metadata/namespace"),
@@ -255,30 +298,41 @@ impl Metrics {
                         .iter()
                         .any(|l| text(p, &format!("/metadata/labels/{l}")) == name)
             };
-            let pods: Vec<&Value> = answers
-                .list(&lists::pods())?
-                .unwrap_or_default()
-                .iter()
-                .filter(of)
-                .collect();
+            let pods: Vec<&Value> = all_pods.iter().filter(of).collect();
             let caller = |pod: Option<&'_ Value>| {
+                let own: Vec<Net> = pod
+                    .map(addresses)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(Net::parse)
+                    .collect();
                 admission.admits(Caller {
                     namespace,
                     namespace_labels: labels_of(namespaces, namespace),
                     pod_labels: pod.and_then(|p| p.pointer("/metadata/labels")),
+                    addresses: if own.is_empty() { &networks } else { &own },
                 })
             };
             let admitted = match pods.as_slice() {
-                [] => caller(None),
-                some => some.iter().all(|p| caller(Some(p))),
+                [] => in_nodes_network(reader) || caller(None),
+                some => some.iter().all(|p| in_nodes_network(p) || caller(Some(p))),
             };
             if !admitted {
-                let what = format!(
-                    "Prometheus {namespace}/{name} reads the monitor, but no NetworkPolicy lets it get to port {METRICS_PORT}"
-                );
-                finding.fail(problem(ID, what).hint(format!(
-                    "name it: monopg_metrics_clients: [{{namespace: {namespace}}}]"
-                )));
+                kept_out.push((namespace, name));
+            }
+        }
+        // One that measures is enough; the others may be none of ours.
+        let measured = kept_out.len() < asked;
+        for (namespace, name) in kept_out {
+            let what = format!(
+                "Prometheus {namespace}/{name} reads the monitor, but no NetworkPolicy lets it get to port {METRICS_PORT}"
+            );
+            let p = problem(ID, what).hint(format!(
+                "name it: monopg_metrics_clients: [{{namespace: {namespace}}}]"
+            ));
+            match measured {
+                true => finding.warn(p),
+                false => finding.fail(p),
             }
         }
         Ok(())
@@ -308,6 +362,7 @@ impl Check for Metrics {
             lists::pods(),
             lists::services(),
             lists::namespaces(),
+            objects::nodes(),
             admission::policies(),
         ];
         types.extend(lists::monitors());

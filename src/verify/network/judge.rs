@@ -22,7 +22,7 @@ struct Answer {
 pub struct Seen {
     /// Why nothing could be tried.
     pub failed: Option<String>,
-    /// What the API server refused to make.
+    /// What the API server refused to make, an answer each.
     refused: Vec<String>,
     /// Phase and reason by pod.
     states: BTreeMap<String, String>,
@@ -38,8 +38,21 @@ impl Seen {
                 let (name, state) = rest.split_once(' ').unwrap_or((rest, ""));
                 self.states.insert(name.to_owned(), state.trim().to_owned());
             } else if let Some(why) = line.strip_prefix("refused ") {
-                self.refused.push(why.to_owned());
+                self.refusal(why.trim());
             }
+        }
+    }
+
+    /// An admission webhook says why on lines of its own, and the API server warns of what it makes all the same.
+    fn refusal(&mut self, line: &str) {
+        let begins = ["Error", "error", "The ", "Unable "].iter();
+        match self.refused.last_mut() {
+            _ if line.is_empty() || line.starts_with("Warning:") => {}
+            Some(last) if !begins.into_iter().any(|b| line.starts_with(b)) => {
+                last.push(' ');
+                last.push_str(line);
+            }
+            _ => self.refused.push(line.to_owned()),
         }
     }
 
@@ -60,6 +73,12 @@ impl Seen {
             let key = (want.to_owned(), pod.to_owned(), host.to_owned(), port);
             self.answers.insert(key, answer);
         }
+    }
+
+    /// As if nobody had been asked there.
+    #[cfg(test)]
+    pub fn forget(&mut self, host: &str) {
+        self.answers.retain(|(_, _, h, _), _| h != host);
     }
 
     /// Whether a pod runs.
@@ -86,17 +105,21 @@ impl Seen {
         })
     }
 
+    /// Why the API server did not make a pod; `None` of one that it made, or that nobody knows why it is not there.
+    fn refused(&self, probe: &Probe) -> Option<&String> {
+        if self.states.contains_key(&probe.name) {
+            return None;
+        }
+        let named = self.refused.iter().find(|r| r.contains(&probe.name));
+        // What is said of no pod in particular is said of all.
+        named.or_else(|| self.refused.iter().find(|r| !r.contains("monopg-probe-")))
+    }
+
     /// Why a pod could not try.
     fn why(&self, probe: &Probe) -> String {
-        let refused = self
-            .refused
-            .iter()
-            .find(|r| r.contains(&probe.name))
-            // What is said of no pod in particular is said of all.
-            .or_else(|| self.refused.iter().find(|r| !r.contains("monopg-probe-")));
-        match (self.states.get(&probe.name), refused) {
-            (_, Some(why)) => why.clone(),
-            (Some(state), None) => format!("its probe pod is {state}"),
+        match (self.states.get(&probe.name), self.refused(probe)) {
+            (Some(state), _) => format!("its probe pod is {state}"),
+            (None, Some(why)) => why.clone(),
             (None, None) => "its probe pod was not made".into(),
         }
     }
@@ -136,9 +159,9 @@ fn allowed(plan: &Plan, seen: &Seen) -> Finding {
     let mut slowest = 0;
     for probe in &clients {
         for (target, answer) in answered(seen, probe, &probe.allowed, "open", &mut finding) {
-            let word = answer.map_or("not tried", |a| a.word.as_str());
+            let word = answer.word.as_str();
             tried.push(json!({"who": probe.who, "address": target.to_string(), "answer": word}));
-            slowest = slowest.max(answer.map_or(0, |a| a.tries));
+            slowest = slowest.max(answer.tries);
             if word == "open" {
                 continue;
             }
@@ -170,24 +193,29 @@ fn allowed(plan: &Plan, seen: &Seen) -> Finding {
     finding
 }
 
-/// What a probe was answered, by target. If it was never asked, that is told, and there is nothing to go through.
+/// What a probe was answered, by target. Where it was never asked, or not in time, that is told.
 fn answered<'a>(
     seen: &'a Seen,
     probe: &Probe,
     targets: &'a [Target],
     want: &str,
     finding: &mut Finding,
-) -> Vec<(&'a Target, Option<&'a Answer>)> {
-    let answers: Vec<_> = targets
-        .iter()
-        .map(|t| (t, seen.answer(want, &probe.name, t)))
-        .collect();
-    if answers.iter().any(|(_, a)| a.is_some()) {
-        return answers;
+) -> Vec<(&'a Target, &'a Answer)> {
+    let mut answers = Vec::new();
+    let mut without: Vec<String> = Vec::new();
+    for target in targets {
+        match seen.answer(want, &probe.name, target) {
+            Some(answer) => answers.push((target, answer)),
+            None => without.push(target.to_string()),
+        }
     }
-    let why = format!("{}: {}", probe.who, seen.why(probe));
-    finding.and(Finding::not_run(why));
-    Vec::new()
+    let why = match (answers.is_empty(), without.as_slice()) {
+        (_, []) => return answers,
+        (true, _) => seen.why(probe),
+        (false, some) => format!("there was no time to try {}", some.join(", ")),
+    };
+    finding.and(Finding::not_run(format!("{}: {why}", probe.who)));
+    answers
 }
 
 /// Clients that cannot be there yet. A namespace that comes later is in order; one that is misspelt is not, and nobody
@@ -234,16 +262,25 @@ fn denied(plan: &Plan, seen: &Seen) -> Finding {
     let mut uncontrolled: Vec<String> = Vec::new();
     let mut entered: Vec<String> = Vec::new();
     let mut by_policy = false;
+    let mut unmade: Vec<String> = Vec::new();
+    let mut others = false;
     for probe in plan.probes.iter().filter(|p| !p.denied.is_empty()) {
+        let stranger = probe.allowed.is_empty();
+        if let (true, Some(why)) = (stranger, seen.refused(probe)) {
+            unmade.push(format!("{}: {why}", probe.who));
+            continue;
+        }
         for (target, answer) in answered(seen, probe, &probe.denied, "shut", &mut finding) {
-            let Some(answer) = answer else { continue };
             tried.push(json!({"who": probe.who, "address": target.to_string(), "answer": answer.word, "tries": answer.tries}));
             match answer.word.as_str() {
                 "open" => {
                     by_policy |= probe.let_in;
                     entered.push(format!("{} got in at {target}", probe.who));
                 }
-                "refused" | "silent" if seen.controlled(target) => refused += 1,
+                "refused" | "silent" if seen.controlled(target) => {
+                    refused += 1;
+                    others |= stranger;
+                }
                 // A name that is not resolved is no proof; its address is tried by itself.
                 "unresolved" => {}
                 // Nor is a name that nobody else has tried: the node does not know the cluster's names.
@@ -284,6 +321,15 @@ fn denied(plan: &Plan, seen: &Seen) -> Finding {
             "nobody at all gets in at {}: that strangers do not proves nothing",
             uncontrolled.join(", ")
         )));
+    }
+    for why in unmade {
+        match others {
+            true => finding.warn(
+                problem(DENIED, format!("not every stranger could be tried: {why}"))
+                    .hint("let pods with the label monopg.io/probe pass there, if this shall be tried too"),
+            ),
+            false => finding.and(Finding::not_run(why)),
+        }
     }
     if finding.summary.is_empty() {
         finding.summary = format!(

@@ -27,6 +27,9 @@ pub const DENIED: CheckId = CheckId("network.denied");
 /// The label that every probe pod has, and nothing else; its value is the run's id. By it they are found and removed.
 pub const LABEL: &str = "monopg.io/probe";
 
+/// The container of a probe pod that tries.
+const CONTAINER: &str = "probe";
+
 /// The Service of the exporter.
 fn metrics_service(spec: &Spec) -> ObjectRef {
     let name = format!("{}-metrics", fullname(&spec.release));
@@ -59,6 +62,7 @@ pub fn questions(spec: &Spec) -> Vec<Query> {
         objects::nodes(),
         lists::namespaces(),
         lists::services(),
+        lists::pods(),
         admission::policies(),
     ];
     types.extend(controllers());
@@ -68,5 +72,7 @@ pub fn questions(spec: &Spec) -> Vec<Query> {
     ]
 }
 
+#[cfg(test)]
+mod surroundings_tests;
 #[cfg(test)]
 mod tests;

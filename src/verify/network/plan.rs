@@ -5,9 +5,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{LABEL, controllers, metrics_service, service};
+use super::{CONTAINER, LABEL, controllers, metrics_service, service};
 use crate::cluster::admission::{self, Admission, Caller, Who};
-use crate::cluster::facts::{is_true, list, text};
+use crate::cluster::facts::{self, is_true, list, text};
 use crate::cluster::net::Net;
 use crate::cluster::selector::{labels_match, selects};
 use crate::cluster::values::{METRICS_PORT, POSTGRESQL_PORT, service_name};
@@ -19,8 +19,9 @@ use crate::verify::lists;
 
 /// So many clients are tried at most; each is a pod.
 const MOST: usize = 10;
-/// Where a pod with a client's labels is a stranger; every cluster has these.
-const ELSEWHERE: [&str; 3] = ["default", "kube-public", "kube-node-lease"];
+/// Where a pod with a client's labels is a stranger; every cluster has these. `default` is not the first, as many
+/// clusters refuse pods there.
+const ELSEWHERE: [&str; 3] = ["kube-public", "default", "kube-node-lease"];
 
 /// One address of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,8 @@ pub struct Plan {
 struct Live {
     database: Admission,
     metrics: Admission,
+    /// Where the address of a pod may lie.
+    pods: Vec<Net>,
 }
 
 impl Live {
@@ -144,23 +147,30 @@ pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerErr
     let live = Live {
         database: admission::admission(policies, pod, POSTGRESQL_PORT),
         metrics: admission::admission(policies, pod, METRICS_PORT),
+        pods: admission::pod_networks(
+            answers.list(&objects::nodes())?.unwrap_or_default(),
+            answers.list(&lists::pods())?.unwrap_or_default(),
+        ),
     };
     clients(spec, answers, &live, (&database, &metrics), &mut plan)?;
     strangers(spec, answers, &live, &mut plan)?;
     Ok(plan)
 }
 
-/// The pod's address, the Service's, and the headless name: each is another way through the node.
+/// The pod's addresses, the Service's, and the headless name: each is another way through the node.
 fn addresses(pod: &Value, service: Option<&Value>, port: u16, spec: &Spec) -> Vec<Target> {
-    let cluster = service
-        .map(|s| text(s, "/spec/clusterIP"))
-        .filter(|ip| !matches!(*ip, "" | "None"));
+    let all = service.map(|s| list(s, "/spec/clusterIPs"));
+    let all = all.unwrap_or_default().iter().filter_map(Value::as_str);
+    let one = service.map(|s| text(s, "/spec/clusterIP"));
+    // The first of all is also the one that stands by itself.
+    let mut cluster: Vec<&str> = one.into_iter().chain(all).collect();
+    cluster.retain(|ip| !matches!(*ip, "" | "None"));
+    cluster.dedup();
     let headless = format!("{}-hl.{}.svc", service_name(&spec.release), spec.namespace);
-    [text(pod, "/status/podIP")]
+    facts::addresses(pod)
         .into_iter()
         .chain(cluster)
         .chain((port == POSTGRESQL_PORT).then_some(headless.as_str()))
-        .filter(|h| !h.is_empty())
         .map(|host| Target {
             host: host.to_owned(),
             port,
@@ -191,7 +201,7 @@ fn clients(
         } = client
         else {
             plan.untried
-                .push(format!("{who}: no pod has such an address"));
+                .push(format!("{who}: a probe pod cannot choose its address"));
             continue;
         };
         let home = of.as_deref().unwrap_or(&spec.namespace);
@@ -206,6 +216,7 @@ fn clients(
                 namespace: home,
                 namespace_labels: Some(&namespace_labels),
                 pod_labels: Some(&Value::Object(labels)),
+                addresses: &live.pods,
             });
             plan.absent.push(Absent {
                 who,
@@ -228,9 +239,9 @@ fn clients(
         let name = format!("monopg-probe-allowed-{tried}-{}", short(&plan.run));
         tried += 1;
         // A client of the database is none of the exporter, unless it is named there as well.
-        let caller = Value::Object(labels.clone());
-        let also = admitted(&spec.metrics_clients, spec, home, &caller, answers)?;
-        let denied = match also {
+        let bare = Value::Object(labels.clone());
+        let caller = caller_of(home, &bare, live, answers)?;
+        let denied = match admitted(&spec.metrics_clients, spec, caller) {
             true => Vec::new(),
             false => metrics.to_vec(),
         };
@@ -239,7 +250,7 @@ fn clients(
             namespace: home.to_owned(),
             labels,
             who,
-            let_in: live.lets_in(caller_of(home, &caller, answers)?, &denied),
+            let_in: live.lets_in(caller, &denied),
             allowed: database.to_vec(),
             denied,
         });
@@ -257,27 +268,22 @@ fn short(run: &str) -> String {
 fn caller_of<'a>(
     home: &'a str,
     labels: &'a Value,
+    live: &'a Live,
     answers: &'a Answers,
 ) -> Result<Caller<'a>, AnswerError> {
     Ok(Caller {
         namespace: home,
         namespace_labels: namespace(answers, home)?.and_then(|n| n.pointer("/metadata/labels")),
         pod_labels: Some(labels),
+        addresses: &live.pods,
     })
 }
 
-/// Whether the settings let a pod in.
-fn admitted(
-    clients: &[Client],
-    spec: &Spec,
-    namespace_name: &str,
-    labels: &Value,
-    answers: &Answers,
-) -> Result<bool, AnswerError> {
-    let caller = caller_of(namespace_name, labels, answers)?;
-    Ok(clients
+/// Whether the settings let a pod in, or may: a range of addresses counts where a pod's may lie in it.
+fn admitted(clients: &[Client], spec: &Spec, caller: Caller<'_>) -> bool {
+    clients
         .iter()
-        .any(|c| Who::declared(c, &spec.namespace).admits(caller)))
+        .any(|c| Who::declared(c, &spec.namespace).admits(caller))
 }
 
 /// Who would take a pod with these labels for one of its own: a controller without an owner's mark on it, or a Service
@@ -331,16 +337,9 @@ fn strangers(
     live: &Live,
     plan: &mut Plan,
 ) -> Result<(), AnswerError> {
-    let pods: Vec<Net> = answers
-        .list(&objects::nodes())?
-        .unwrap_or_default()
-        .iter()
-        .flat_map(|n| list(n, "/spec/podCIDRs"))
-        .filter_map(|c| Net::parse(c.as_str()?))
-        .collect();
     let range = spec.allowed_clients.iter().find_map(|c| match c {
         Client::Cidr { cidr } => Net::parse(cidr)
-            .is_some_and(|n| pods.iter().any(|p| p.meets(&n)))
+            .is_some_and(|n| live.pods.iter().any(|p| p.meets(&n)))
             .then_some(cidr),
         Client::Pods { .. } => None,
     });
@@ -380,13 +379,14 @@ fn strangers(
             continue;
         }
         let bare = Value::Object(labels.clone());
+        let caller = caller_of(home, &bare, live, answers)?;
         let mut denied = Vec::new();
         for target in &plan.targets {
             let clients = match target.port {
                 METRICS_PORT => &spec.metrics_clients,
                 _ => &spec.allowed_clients,
             };
-            if !admitted(clients, spec, home, &bare, answers)? {
+            if !admitted(clients, spec, caller) {
                 denied.push(target.clone());
             }
         }
@@ -395,7 +395,7 @@ fn strangers(
             && namespace(answers, home)?.is_some()
             && taken(answers, home, &labels)?.is_none();
         if fit {
-            let let_in = live.lets_in(caller_of(home, &bare, answers)?, &denied);
+            let let_in = live.lets_in(caller, &denied);
             plan.probes.push(Probe {
                 name: format!("monopg-probe-{kind}-{}", short(&plan.run)),
                 namespace: home.to_owned(),
@@ -429,23 +429,30 @@ impl Plan {
         labels.insert(LABEL.into(), json!(self.run));
         json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": probe.name, "namespace": probe.namespace, "labels": labels},
+            "metadata": {"name": probe.name, "namespace": probe.namespace, "labels": labels,
+                // The proxy of a mesh would take every connection itself and answer for the database. A label that
+                // says so would be one that clients do not have.
+                "annotations": {"linkerd.io/inject": "disabled", "sidecar.istio.io/inject": "false"}},
             "spec": {
                 "restartPolicy": "Never",
                 "activeDeadlineSeconds": 120,
                 "terminationGracePeriodSeconds": 1,
                 "automountServiceAccountToken": false,
                 "enableServiceLinks": false,
+                // There is no other node to go to: not even one that is cordoned is a reason to wait.
+                "tolerations": [{"operator": "Exists"}],
                 // Nobody ever sets this condition: no Service sends traffic here.
                 "readinessGates": [{"conditionType": "monopg.io/never"}],
                 "securityContext": {"runAsNonRoot": true, "runAsUser": self.user, "runAsGroup": self.user,
                     "seccompProfile": {"type": "RuntimeDefault"}},
                 "containers": [{
-                    "name": "probe", "image": self.image, "imagePullPolicy": "Never",
+                    "name": CONTAINER, "image": self.image, "imagePullPolicy": "Never",
                     "command": ["/bin/sh", "-c", "trap 'exit 0' TERM; sleep 120 & wait"],
                     "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                         "privileged": false, "capabilities": {"drop": ["ALL"]}},
-                    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+                    // A quota refuses a pod that does not name what it counts.
+                    "resources": {"requests": {"cpu": "10m", "memory": "16Mi", "ephemeral-storage": "1Mi"},
+                        "limits": {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "16Mi"}},
                 }],
             },
         })

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::LABEL;
 use super::judge::Seen;
 use super::plan::{Plan, Target};
+use super::{CONTAINER, LABEL};
 use crate::engine::gather::KUBECTL;
 use crate::host::{Command, Host, HostError};
 use crate::secrets::Secret;
@@ -50,32 +50,31 @@ printf '%s\n' "$s""#;
 /// One connection, inside a pod or on the node: `open`, `refused`, `silent` (nobody answered) or `unresolved`.
 const TRY: &str = r#"
 try() {
-  case $1 in *[!0-9a-fA-F.:]*) getent hosts "$1" >/dev/null 2>&1 || { echo unresolved; return; } ;; esac
+  case $1 in *[!0-9a-fA-F.:]*) timeout 3 getent hosts "$1" >/dev/null 2>&1 || { echo unresolved; return; } ;; esac
   if command -v bash >/dev/null; then timeout 3 bash -c "exec 3<>/dev/tcp/\$0/\$1" "$1" "$2" 2>/dev/null
   else PGCONNECT_TIMEOUT=3 pg_isready -q -h "$1" -p "$2"; case $? in 0|1) true ;; *) false ;; esac; fi
   case $? in 0) echo open ;; 124) echo silent ;; *) echo refused ;; esac
 }
-# Until all is as expected, or the time is up: a policy engine needs a moment for a new pod.
+# Until all is as expected, or the time is up: a policy engine needs a moment for a new pod. Each answer is told as it
+# comes, and the last one counts: what is ended from outside has not tried for nothing.
 ask() {
   want=$1 end=$(($(date +%s) + $2)) who=$3; shift 3
   n=0
   while :; do
-    n=$((n+1)) out='' other=''
+    n=$((n+1)) other=''
     for t; do
       r=$(try "${t%,*}" "${t##*,}")
-      out="$out
-result $who ${t%,*} ${t##*,} $r $n"
+      printf '%s\n' "result $who ${t%,*} ${t##*,} $r $n"
       case "$want $r" in 'open open'|'shut refused'|'shut silent') ;; *) other=yes ;; esac
     done
     [ -n "$other" ] && [ "$(date +%s)" -lt "$end" ] || break
     sleep 1
   done
-  printf '%s\n' "$out"
 }
 "#;
 
 /// Asks pods side by side, for `$2` seconds at most; each word from `$3` on is `NAMESPACE/POD=HOST,PORT+HOST,PORT…`. `$1` is what is expected.
-/// The pod `node` is the node itself.
+/// The pod `node` is the node itself. `$container` is the one that tries: others may have put theirs beside it.
 const PROBE: &str = r#"
 want=$1 seconds=$2; shift 2
 d=$(mktemp -d /run/monopg/probe.XXXXXX) || exit
@@ -85,13 +84,14 @@ for p; do
     pod=${p%%=*} targets=$(printf '%s' "${p#*=}" | tr + ' ')
     if [ "$pod" = node ]; then set -- "$want" "$seconds" node $targets; eval "$code
 ask \"\$@\""
-    else timeout 50 k3s kubectl --cache-dir=/run/monopg/kubectl exec -n "${pod%/*}" "${pod#*/}" -- /bin/sh -c "$code
+    else timeout 50 k3s kubectl --cache-dir=/run/monopg/kubectl exec -n "${pod%/*}" "${pod#*/}" -c "$container" -- /bin/sh -c "$code
 ask \"\$@\"" sh "$want" "$seconds" "${pod#*/}" $targets
     fi >"$d/$(printf '%s' "$pod" | tr / .)" 2>&1 </dev/null
   ) &
 done
 wait
-cat "$d"/*"#;
+# What was ended from outside may end within a line.
+for f in "$d"/*; do cat "$f"; echo; done"#;
 
 /// Removes the run's pods, and the unit if that went well.
 const STOP: &str = r#"
@@ -188,7 +188,10 @@ async fn probe(host: &dyn Host, plan: &Plan) -> Result<Seen, HostError> {
         if words.is_empty() {
             continue;
         }
-        let script = format!("code={}\n{PROBE}", crate::host::channel::quote(TRY));
+        let script = format!(
+            "container={CONTAINER} code={}\n{PROBE}",
+            crate::host::channel::quote(TRY)
+        );
         let command = words.into_iter().fold(
             Command::new("ask the probe pods", format!("{KUBECTL}{script}"))
                 .arg(want)
@@ -217,4 +220,5 @@ mod tests;
 #[cfg(test)]
 pub(super) mod scripts {
     pub const TRY: &str = super::TRY;
+    pub const PROBE: &str = super::PROBE;
 }

@@ -7,20 +7,26 @@ use super::*;
 use crate::settings::spec::Client;
 use crate::verify::samples::{World, said};
 
-const RUN: &str = "01jzzzzzzzzzzzzzzzzabcdefg";
+pub(super) const RUN: &str = "01jzzzzzzzzzzzzzzzzabcdefg";
 
 /// The sample world with namespaces and the Service's address.
-fn world() -> World {
+pub(super) fn world() -> World {
     let mut w = World::healthy();
     w.spec.allowed_clients = vec![pods(Some("apps"), &[("app", "api")])];
     w.namespaces = ["apps", "data", "default", "kube-public"]
         .map(|n| json!({"metadata": {"name": n, "labels": {"kubernetes.io/metadata.name": n}}}))
         .to_vec();
-    w.live[1]["spec"]["clusterIP"] = json!("10.43.0.7");
+    serve_at(&mut w, &["10.43.0.7"]);
     w
 }
 
-fn pods(namespace: Option<&str>, labels: &[(&str, &str)]) -> Client {
+/// Gives the database's Service its addresses.
+pub(super) fn serve_at(w: &mut World, addresses: &[&str]) {
+    w.live[1]["spec"]["clusterIP"] = json!(addresses.first());
+    w.live[1]["spec"]["clusterIPs"] = json!(addresses);
+}
+
+pub(super) fn pods(namespace: Option<&str>, labels: &[(&str, &str)]) -> Client {
     Client::Pods {
         namespace: namespace.map(str::to_owned),
         pod_labels: labels
@@ -30,7 +36,7 @@ fn pods(namespace: Option<&str>, labels: &[(&str, &str)]) -> Client {
     }
 }
 
-fn planned(w: &World) -> Plan {
+pub(super) fn planned(w: &World) -> Plan {
     let s = &w.spec;
     let mut given = w.answers(&questions(s));
     given = given.object(&service(s), w.live[1].clone());
@@ -47,7 +53,7 @@ fn planned(w: &World) -> Plan {
 }
 
 /// The plan as text.
-fn told(w: &World) -> String {
+pub(super) fn told(w: &World) -> String {
     let plan = planned(w);
     let list = |targets: &[plan::Target]| {
         targets
@@ -94,7 +100,7 @@ fn who_tries_what() {
     data/monopg-probe-plain-zzzabcdefg {}: a pod without labels in namespace data
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
-    default/monopg-probe-labelled-zzzabcdefg {"app":"api"}: a pod with a client's labels in namespace default
+    kube-public/monopg-probe-labelled-zzzabcdefg {"app":"api"}: a pod with a client's labels in namespace kube-public
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
     "#);
@@ -104,24 +110,24 @@ fn who_tries_what() {
     data/monopg-probe-plain-zzzabcdefg {}: a pod without labels in namespace data
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
-    default/monopg-probe-labelled-zzzabcdefg {"postgresql-client":"true"}: a pod with a client's labels in namespace default
+    kube-public/monopg-probe-labelled-zzzabcdefg {"postgresql-client":"true"}: a pod with a client's labels in namespace kube-public
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
     "#);
     let mut w = world();
     w.spec.allowed_clients = vec![
         pods(None, &[]),
-        pods(Some("default"), &[]),
+        pods(Some("kube-public"), &[]),
         pods(Some("gone"), &[]),
     ];
     insta::assert_snapshot!(told(&w), @r#"
     data/monopg-probe-allowed-0-zzzabcdefg {}: every pod of namespace data
       in: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
       out: 
-    default/monopg-probe-allowed-1-zzzabcdefg {}: every pod of namespace default
+    kube-public/monopg-probe-allowed-1-zzzabcdefg {}: every pod of namespace kube-public
       in: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
       out: 
-    kube-public/monopg-probe-labelled-zzzabcdefg {"postgresql-client":"true"}: a pod with a client's labels in namespace kube-public
+    default/monopg-probe-labelled-zzzabcdefg {"postgresql-client":"true"}: a pod with a client's labels in namespace default
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
     absent: every pod of namespace gone, shut out
@@ -138,10 +144,10 @@ fn who_tries_what() {
     data/monopg-probe-plain-zzzabcdefg {}: a pod without labels in namespace data
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
-    default/monopg-probe-labelled-zzzabcdefg {"app":"api"}: a pod with a client's labels in namespace default
+    kube-public/monopg-probe-labelled-zzzabcdefg {"app":"api"}: a pod with a client's labels in namespace kube-public
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
-    untried: addresses 10.8.0.0/24: no pod has such an address
+    untried: addresses 10.8.0.0/24: a probe pod cannot choose its address
     "#);
     w.spec.allowed_clients.push(Client::Cidr {
         cidr: "10.0.0.0/8".into(),
@@ -150,8 +156,8 @@ fn who_tries_what() {
     apps/monopg-probe-allowed-0-zzzabcdefg {"app":"api"}: pods app=api of namespace apps
       in: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
       out: 
-    untried: addresses 10.8.0.0/24: no pod has such an address
-    untried: addresses 10.0.0.0/8: no pod has such an address
+    untried: addresses 10.8.0.0/24: a probe pod cannot choose its address
+    untried: addresses 10.0.0.0/8: a probe pod cannot choose its address
     no strangers: addresses 10.0.0.0/8 are let in, and the pods of this cluster have such addresses
     "#);
     w.pod()["status"]["conditions"][0]["status"] = json!("False");
@@ -165,7 +171,7 @@ fn the_exporters_port_is_none_of_the_clients() {
         pods(Some("monitoring"), &[("a", "b")]),
         pods(Some("data"), &[("c", "d")]),
     ];
-    w.live[1]["spec"]["clusterIP"] = json!("10.43.0.7");
+    serve_at(&mut w, &["10.43.0.7"]);
     insta::assert_snapshot!(told(&w), @r#"
     monitoring/monopg-probe-allowed-0-zzzabcdefg {"a":"b"}: pods a=b of namespace monitoring
       in: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
@@ -224,7 +230,7 @@ fn who_would_take_a_probe_pod_for_its_own() {
     data/monopg-probe-plain-zzzabcdefg {}: a pod without labels in namespace data
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
-    default/monopg-probe-labelled-zzzabcdefg {"app":"api"}: a pod with a client's labels in namespace default
+    kube-public/monopg-probe-labelled-zzzabcdefg {"app":"api"}: a pod with a client's labels in namespace kube-public
       in: 
       out: 10.42.0.9:5432 10.43.0.7:5432 postgresql-hl.data.svc:5432
     untried: pods app=api of namespace apps: Service apps/x selects these labels, a probe pod would be taken for one of its own
@@ -266,7 +272,7 @@ fn the_pods_are_restricted_and_never_ready() {
 }
 
 /// Every probe's answers, as the pods print them; `say` tells the word.
-fn seen(plan: &Plan, say: impl Fn(&str, &str, u16, bool) -> &'static str) -> Seen {
+pub(super) fn seen(plan: &Plan, say: impl Fn(&str, &str, u16, bool) -> &'static str) -> Seen {
     let mut seen = Seen::default();
     let states: String = plan
         .probes
@@ -306,7 +312,7 @@ fn seen(plan: &Plan, say: impl Fn(&str, &str, u16, bool) -> &'static str) -> See
     seen
 }
 
-fn both(plan: &Plan, seen: &Seen) -> String {
+pub(super) fn both(plan: &Plan, seen: &Seen) -> String {
     let (allowed, denied) = judge(plan, seen);
     format!("{}\n{}", said(&allowed), said(&denied))
 }
@@ -337,9 +343,9 @@ fn what_the_answers_mean() {
       caused by: a pod without labels in namespace data got in at 10.42.0.9:5432
       caused by: a pod without labels in namespace data got in at 10.43.0.7:5432
       caused by: a pod without labels in namespace data got in at postgresql-hl.data.svc:5432
-      caused by: a pod with a client's labels in namespace default got in at 10.42.0.9:5432
-      caused by: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
-      caused by: a pod with a client's labels in namespace default got in at postgresql-hl.data.svc:5432
+      caused by: a pod with a client's labels in namespace kube-public got in at 10.42.0.9:5432
+      caused by: a pod with a client's labels in namespace kube-public got in at 10.43.0.7:5432
+      caused by: a pod with a client's labels in namespace kube-public got in at postgresql-hl.data.svc:5432
       hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // One hole.
@@ -350,7 +356,7 @@ fn what_the_answers_mean() {
     })), @r#"
     passed: got in at 3 addresses: pods app=api of namespace apps
     failed
-    43 network.denied: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
+    43 network.denied: a pod with a client's labels in namespace kube-public got in at 10.43.0.7:5432
       hint: the policies do not let them in, so the policy engine does not work: k3s has one unless disable-network-policy is set (journalctl -u k3s)
     "#);
     // The client is shut out, the node is not.
@@ -388,7 +394,7 @@ fn no_engine_beside_an_exporter() {
         pods(Some("monitoring"), &[("a", "b")]),
         pods(None, &[("c", "d")]),
     ];
-    w.live[1]["spec"]["clusterIP"] = json!("10.43.0.7");
+    serve_at(&mut w, &["10.43.0.7"]);
     let plan = planned(&w);
     assert!(
         plan.probes
@@ -411,9 +417,9 @@ fn a_policy_lets_strangers_in() {
     43 network.denied: a pod without labels in namespace data got in at 10.42.0.9:5432 (and 5 more ways in)
       caused by: a pod without labels in namespace data got in at 10.43.0.7:5432
       caused by: a pod without labels in namespace data got in at postgresql-hl.data.svc:5432
-      caused by: a pod with a client's labels in namespace default got in at 10.42.0.9:5432
-      caused by: a pod with a client's labels in namespace default got in at 10.43.0.7:5432
-      caused by: a pod with a client's labels in namespace default got in at postgresql-hl.data.svc:5432
+      caused by: a pod with a client's labels in namespace kube-public got in at 10.42.0.9:5432
+      caused by: a pod with a client's labels in namespace kube-public got in at 10.43.0.7:5432
+      caused by: a pod with a client's labels in namespace kube-public got in at postgresql-hl.data.svc:5432
       hint: a NetworkPolicy lets them in: network.policy names it
     "#);
 }
@@ -425,7 +431,7 @@ fn pods_that_do_not_run() {
     none.read("refused Error from server (Forbidden): error when creating \"STDIN\": pods \"monopg-probe-allowed-0-zzzabcdefg\" is forbidden: exceeded quota\nstate monopg-probe-plain-zzzabcdefg Pending ErrImageNeverPull");
     insta::assert_snapshot!(both(&plan, &none), @r#"
     not run: pods app=api of namespace apps: Error from server (Forbidden): error when creating "STDIN": pods "monopg-probe-allowed-0-zzzabcdefg" is forbidden: exceeded quota
-    not run: a pod without labels in namespace data: its probe pod is Pending ErrImageNeverPull; a pod with a client's labels in namespace default: its probe pod was not made
+    not run: a pod without labels in namespace data: its probe pod is Pending ErrImageNeverPull; a pod with a client's labels in namespace kube-public: its probe pod was not made
     "#);
     let mut failed = Seen::default();
     failed.failed = Some("Unable to connect to the server".into());
@@ -469,7 +475,7 @@ fn nobody_to_try() {
     }];
     let range = planned(&w);
     insta::assert_snapshot!(both(&range, &seen(&range, |_, _, _, _| "open")), @r#"
-    passed: not tried, the policies tell: addresses 10.0.0.0/8: no pod has such an address
+    passed: not tried, the policies tell: addresses 10.0.0.0/8: a probe pod cannot choose its address
     not applicable: addresses 10.0.0.0/8 are let in, and the pods of this cluster have such addresses
     "#);
 }

@@ -265,9 +265,10 @@ pub const FAULTS: &[Fault] = &[
         ..BASE
     },
     Fault {
-        name: "metrics: the policy shuts the monitoring out",
+        name: "metrics: the policy shuts a second monitoring out",
         check: "metrics",
-        words: &["monopg_metrics_clients"],
+        outcome: "warning",
+        words: &["Prometheus default/second"],
         spoil: |w| {
             object(
                 w,
