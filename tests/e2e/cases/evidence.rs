@@ -115,7 +115,7 @@ fn collected(world: &World) -> Check {
         "resources/networkpolicies.yaml",
         "resources/persistentvolumes.yaml",
         "resources/events.yaml",
-        "logs/postgresql-0-postgresql.log",
+        "logs/postgresql-0_postgresql.log",
         "logs/k3s.log",
         "logs/local-path-provisioner.log",
     ] {
