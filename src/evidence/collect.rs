@@ -80,7 +80,7 @@ fn read(answers: &Answers) -> Collection {
         .clocks
         .zip(last.and_then(|text| time(&text)))
         .map(|(first, last)| clocks(&first, last));
-    for kind in questions::kinds().chain(["namespace"]) {
+    for kind in questions::kinds(&parts).chain(["namespace"]) {
         if let Some(text) = parts.text(kind, &mut found.missing) {
             match objects(&text) {
                 Ok(all) => drop(found.objects.insert(kind.to_owned(), all)),
@@ -91,6 +91,7 @@ fn read(answers: &Answers) -> Collection {
             }
         }
     }
+    parts.groups(&mut found.missing);
     if let Some(text) = parts.text("secrets", &mut found.missing) {
         let all = text.lines().filter_map(secret).collect();
         found.objects.insert("secrets".into(), all);

@@ -46,6 +46,10 @@ enum Place {
     System(&'static str),
     /// Everywhere: it has no namespace.
     Cluster,
+    /// In every namespace.
+    Everywhere,
+    /// In every namespace, if the API has this group; it may lack the type even so.
+    IfKnown(&'static str),
 }
 
 const KINDS: &[Kind] = &[
@@ -92,7 +96,38 @@ const KINDS: &[Kind] = &[
         "configmap",
         Place::System("local-path-config"),
     ),
+    // What may lead to the database from outside, whoever's it is, and who scrapes it.
+    kind("services-exposed", "services", Place::Everywhere),
+    kind(
+        "ingresses",
+        "ingresses.networking.k8s.io",
+        Place::Everywhere,
+    ),
+    custom("gateways", GATEWAY),
+    custom("httproutes", GATEWAY),
+    custom("grpcroutes", GATEWAY),
+    custom("tcproutes", GATEWAY),
+    custom("tlsroutes", GATEWAY),
+    custom("ingressroutes", TRAEFIK),
+    custom("ingressroutetcps", TRAEFIK),
+    kind(
+        "ingressroutetcps-containo",
+        "ingressroutetcps.traefik.containo.us",
+        Place::IfKnown("traefik.containo.us"),
+    ),
+    custom("servicemonitors", PROMETHEUS),
+    custom("podmonitors", PROMETHEUS),
+    custom("prometheuses", PROMETHEUS),
 ];
+
+const GATEWAY: &str = "gateway.networking.k8s.io";
+const TRAEFIK: &str = "traefik.io";
+const PROMETHEUS: &str = "monitoring.coreos.com";
+
+/// A type of a group that only some clusters know.
+const fn custom(resource: &'static str, group: &'static str) -> Kind {
+    kind(resource, resource, Place::IfKnown(group))
+}
 
 const fn kind(file: &'static str, resource: &'static str, place: Place) -> Kind {
     Kind {
@@ -109,9 +144,13 @@ pub(super) const CLOCK: &str = "clock";
 /// The part that nobody asked for: with it the answer is whole.
 const LAST: &str = "end";
 
-/// The files below `resources`, in order; Secrets beside them.
-pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|k| k.file)
+/// The part that tells which groups the API has.
+const GROUPS: &str = "api-groups";
+
+/// The files below `resources`, in order; Secrets beside them. Those are left out of which this answer says that the
+/// API does not know them: what cannot be there is not missing.
+pub(super) fn kinds(parts: &Parts) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(|k| parts.knows(k)).map(|k| k.file)
 }
 
 /// The functions of the question. `part NAME MOST COMMAND…` answers with a frame `NAME STATUS LENGTH`; what is said on
@@ -228,6 +267,10 @@ pub(super) fn query(spec: &Spec, at_most: Duration) -> Query {
     add(format!(
         "part api {LOG_BYTES} ready; [ \"$r\" = 0 ] || down=away"
     ));
+    add(format!(
+        "api {GROUPS} {LIST_BYTES} kc get --raw /apis; groups=$o\n\
+         if_known() {{ g=$1; shift; case $groups in *\"\\\"name\\\":\\\"$g\\\"\"*) api \"$@\";; esac; }}"
+    ));
     for kind in KINDS {
         let place = match kind.place {
             Place::Release => format!("-n {ns}"),
@@ -237,10 +280,19 @@ pub(super) fn query(spec: &Spec, at_most: Duration) -> Query {
             ),
             Place::System(which) => format!("-n kube-system {which}"),
             Place::Cluster => String::new(),
+            Place::Everywhere | Place::IfKnown(_) => "-A".to_owned(),
+        };
+        let (ask, resource) = match kind.place {
+            Place::IfKnown(group) if !kind.resource.contains('.') => (
+                format!("if_known {group}"),
+                format!("{}.{group}", kind.resource),
+            ),
+            Place::IfKnown(group) => (format!("if_known {group}"), kind.resource.to_owned()),
+            _ => ("api".to_owned(), kind.resource.to_owned()),
         };
         add(format!(
-            "api {} {LIST_BYTES} kc get {} {place} -o json",
-            kind.file, kind.resource
+            "{ask} {} {LIST_BYTES} kc get {resource} {place} -o json",
+            kind.file
         ));
     }
     add(format!(
@@ -344,6 +396,25 @@ impl Parts {
             why,
         });
         (false, text)
+    }
+
+    /// False if the API has no such type. If it could not be asked for its groups, nobody knows: that one part is named.
+    fn knows(&self, kind: &Kind) -> bool {
+        match (&kind.place, self.0.get(kind.file)) {
+            (Place::IfKnown(_), None) => false,
+            (Place::IfKnown(_), Some(part)) => {
+                part.ok()
+                    || !part
+                        .stderr
+                        .contains("the server doesn't have a resource type")
+            }
+            _ => true,
+        }
+    }
+
+    /// Why the API's groups could not be read, into the list: types that only some clusters know were then not asked for.
+    pub(super) fn groups(&self, missing: &mut Vec<Missing>) {
+        drop(self.text(GROUPS, missing));
     }
 
     /// True if there is no such log: the container never began, or what it said before is not kept any more. Nothing
