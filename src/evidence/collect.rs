@@ -1,6 +1,6 @@
 //! What a node tells for the evidence, read; nothing is taken out of it yet.
 //!
-//! May depend on `questions`, `engine`, `host`. One reason: collecting never fails. What could not be read is a part of
+//! May depend on `questions`, `engine`, `host`, `steps` (what a log that is gone looks like). One reason: collecting never fails. What could not be read is a part of
 //! what was seen, and a run that failed is the one whose evidence is wanted most.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use crate::engine::problem::{host_problem, step_problem};
 use crate::engine::step::StepError;
 use crate::host::Host;
 use crate::settings::Spec;
+use crate::steps::observer::NO_LOG;
 
 /// Everything that was read of a node.
 #[derive(Debug, Clone, Default)]
@@ -134,7 +135,16 @@ fn logs(parts: &Parts, found: &mut Collection) {
         for part in parts.names(prefix).filter(|p| !parts.no_log(p)) {
             // Neither a pod's name nor a container's has such a sign, so no two logs share a name.
             let name = part.strip_prefix(prefix).unwrap_or(part).replace('/', "_");
-            keep(format!("{name}{suffix}"), parts.as_far(part, missing));
+            let (read, text) = parts.as_far(part, missing);
+            match text.starts_with(NO_LOG) {
+                false => keep(format!("{name}{suffix}"), (read, text)),
+                // The one of a run before is not kept for ever.
+                true if !suffix.is_empty() => {}
+                true => missing.push(Missing {
+                    what: part.to_owned(),
+                    why: text,
+                }),
+            }
         }
     }
     if parts.names(questions::PROVISIONER).next().is_none() {
@@ -333,6 +343,16 @@ mod tests {
             ("log/p/c", 1, ""),
             ("previous/p/c", 1, ""),
             ("previous/p/d", 1, ""),
+            (
+                "log/p/e",
+                0,
+                "unable to retrieve container logs for containerd://c571",
+            ),
+            (
+                "previous/p/e",
+                0,
+                "unable to retrieve container logs for containerd://c571",
+            ),
             ("journal", 0, "-- No entries --"),
         ];
         let mut answers = answered(&frames);
@@ -349,6 +369,8 @@ mod tests {
         assert!(!missing.contains(&"log/p/c"), "{missing:?}");
         assert!(!missing.contains(&"previous/p/c"), "{missing:?}");
         assert!(missing.contains(&"previous/p/d"), "{missing:?}");
+        assert!(missing.contains(&"log/p/e"), "{missing:?}");
+        assert!(!missing.contains(&"previous/p/e"), "{missing:?}");
         assert!(missing.contains(&"journal"), "{missing:?}");
     }
 }
