@@ -118,7 +118,12 @@ fn flags<'a>(out: &mut String, args: impl Iterator<Item = &'a clap::Arg>) {
                 .and_then(|v| v.first())
                 .map(ToString::to_string)
                 .unwrap_or_default();
-            let _ = write!(name, " {value}");
+            let optional = a.get_num_args().is_some_and(|n| n.min_values() == 0);
+            let _ = match (a.is_require_equals_set(), optional) {
+                (true, true) => write!(name, "[={value}]"),
+                (true, false) => write!(name, "={value}"),
+                (false, _) => write!(name, " {value}"),
+            };
         }
         name.push('`');
         let default: Vec<String> = if a.get_action().takes_values() {

@@ -52,8 +52,18 @@ pub fn page(seen: &Seen<'_>, bundle: &Bundle, redactor: &Redactor) -> Option<Pag
         ..Page::default()
     };
     let clean = redactor.value(&json!(page), &mut 0);
-    let page: Page = serde_json::from_value(clean).ok()?;
+    let masked: Page = serde_json::from_value(clean).ok()?;
     Some(Page {
+        // What it came to holds nothing of a secret, whatever a secret is called.
+        run: Run {
+            exit: page.run.exit,
+            interrupted: page.run.interrupted,
+            ..masked.run
+        },
+        verdict: Verdict {
+            outcome: page.verdict.outcome,
+            ..masked.verdict
+        },
         // These were masked before, and are numbers and digests otherwise.
         redactions: Redactions {
             total: run.redactions.total,
@@ -77,7 +87,7 @@ pub fn page(seen: &Seen<'_>, bundle: &Bundle, redactor: &Redactor) -> Option<Pag
                 sha256: Some(sha256(content)),
             })
             .collect(),
-        ..page
+        ..masked
     })
 }
 

@@ -87,7 +87,7 @@ pub fn bundle(
         files.objects(name, all, &told.spec);
     }
     for (name, log) in &seen.logs {
-        files.log(&format!("logs/{name}.log"), log);
+        files.log(&files.log_path(name), log);
     }
     if !seen.facts.is_empty() {
         let mut facts = seen.facts.clone();
@@ -146,6 +146,9 @@ fn name(told: &Told, redactor: &Redactor) -> String {
     format!("{}-{time}-{}", file_name(&host), file_name(&told.run_id))
 }
 
+/// A log's name, without the number that it may get and the ending, has at most so many characters.
+const LOG_NAME: usize = 110;
+
 /// What may be a part of a path on any system; nothing else, and not too long.
 fn file_name(text: &str) -> String {
     let kept = |c: char| match c.is_ascii_alphanumeric() || "._-".contains(c) {
@@ -181,6 +184,29 @@ impl Files<'_> {
             *self.taken.entry(path.clone()).or_default() += count;
         }
         self.files.insert(path, text.into_bytes());
+    }
+
+    /// A path for a log that no other one has. A long name is cut in its middle: what the container is called, and which
+    /// run it is of, stands at its end.
+    fn log_path(&self, name: &str) -> String {
+        let name: Vec<char> = self.redactor.text(name, &mut 0).chars().collect();
+        let part = |from: usize, to: usize| -> String {
+            name.get(from..to).unwrap_or_default().iter().collect()
+        };
+        let name = match name.len() {
+            0..=LOG_NAME => part(0, name.len()),
+            long => format!("{}...{}", part(0, LOG_NAME - 80), part(long - 77, long)),
+        };
+        let name = file_name(&name);
+        let numbered = |n: usize| match n {
+            1 => format!("logs/{name}.log"),
+            n => format!("logs/{name}.{n}.log"),
+        };
+        let taken = |path: &String| self.files.contains_key(path);
+        (1..=self.files.len() + 1)
+            .map(numbered)
+            .find(|path| !taken(path))
+            .unwrap_or_else(|| numbered(1))
     }
 
     fn log(&mut self, path: &str, text: &str) {
@@ -223,11 +249,19 @@ impl Files<'_> {
     }
 }
 
-/// Other people's volumes are not told of.
+/// Other people's volumes are not told of, nor their services unless one can come to them from outside the cluster.
 fn concerns(name: &str, object: &Value, spec: &Spec) -> bool {
-    name != "persistentvolumes"
-        || text(object, "/spec/claimRef/namespace") == spec.namespace
-        || text(object, "/spec/storageClassName").is_empty()
+    match name {
+        "persistentvolumes" => {
+            text(object, "/spec/claimRef/namespace") == spec.namespace
+                || text(object, "/spec/storageClassName").is_empty()
+        }
+        "services-exposed" => {
+            matches!(text(object, "/spec/type"), "NodePort" | "LoadBalancer")
+                || !list(object, "/spec/externalIPs").is_empty()
+        }
+        _ => true,
+    }
 }
 
 /// The commands, and behind them the parts of the one command that collected the evidence.
@@ -290,25 +324,49 @@ fn run_facts(
     }
 }
 
-/// Numbers of redactions are not looked at: they hold nothing of a secret.
+/// Only texts are looked at: numbers and truths hold nothing of a secret, and without them a run that failed would look
+/// like one that did not. A time that holds a secret is left out.
 fn masked(run: &RunFacts, redactor: &Redactor) -> RunFacts {
-    let clean = redactor.value(&json!(run), &mut 0);
-    let redactions = run.redactions.clone();
-    match serde_json::from_value::<RunFacts>(clean) {
-        Ok(clean) => RunFacts {
-            redactions,
-            ..clean
+    let holds = |value: &Value| {
+        let mut count = 0;
+        redactor.value(value, &mut count);
+        count > 0
+    };
+    let time = |t: Option<Timestamp>| t.filter(|t| !holds(&json!(t)));
+    let clocks = run.clocks.clone().filter(|c| !holds(&json!(c)));
+    let (started, written) = (time(run.started), time(run.written));
+    let texts = RunFacts {
+        started: None,
+        written: None,
+        clocks: None,
+        redactions: Redactions::default(),
+        ..run.clone()
+    };
+    let clean = redactor.value(&json!(texts), &mut 0);
+    let clean = serde_json::from_value::<RunFacts>(clean).unwrap_or_default();
+    let mut missing = clean.missing;
+    if (started, written, &clocks) != (run.started, run.written, &run.clocks) {
+        missing.push(Missing {
+            what: "run.json".into(),
+            why: "a secret of the inventory stands in its times".into(),
+        });
+    }
+    RunFacts {
+        v: run.v,
+        started,
+        written,
+        clocks,
+        redactions: run.redactions.clone(),
+        result: Outcome {
+            exit: run.result.exit,
+            failed: run.result.failed,
+            changed: run.result.changed,
+            check: run.result.check,
+            interrupted: run.result.interrupted,
+            ..clean.result
         },
-        // A secret that looks like a time or a number: the least is said.
-        Err(_) => RunFacts {
-            v: run_facts::VERSION,
-            redactions,
-            missing: vec![Missing {
-                what: "run.json".into(),
-                why: "a secret of the inventory stands in its numbers or times".into(),
-            }],
-            ..RunFacts::default()
-        },
+        missing,
+        ..clean
     }
 }
 

@@ -122,6 +122,16 @@ fn collection(word: &str) -> Collection {
         "spec": {"storageClassName": "local-path", "claimRef": {"namespace": "theirs"}}});
     let ours = json!({"kind": "PersistentVolume", "metadata": {"name": "ours"},
         "spec": {"storageClassName": "local-path", "claimRef": {"namespace": "data"}}});
+    let service = |name: &str, spec: Value| json!({"kind": "Service", "metadata": {"name": name}, "spec": spec});
+    let services = vec![
+        service("inner", json!({"type": "ClusterIP"})),
+        service("by-port", json!({"type": "NodePort"})),
+        service("by-balancer", json!({"type": "LoadBalancer"})),
+        service(
+            "by-address",
+            json!({"type": "ClusterIP", "externalIPs": ["192.0.2.1"]}),
+        ),
+    ];
     let mut facts = serde_json::Map::new();
     facts.insert("os".into(), json!(word));
     facts.insert("storage_free_bytes".into(), json!(5));
@@ -131,12 +141,13 @@ fn collection(word: &str) -> Collection {
             ("configmaps", vec![config]),
             ("secrets", vec![secret]),
             ("persistentvolumes", vec![others, ours]),
+            ("services-exposed", services),
         ]
         .map(|(k, v)| (k.to_owned(), v))
         .into(),
         logs: [
             (
-                "postgresql-0-postgresql".to_owned(),
+                "postgresql-0_postgresql".to_owned(),
                 format!("2026-11-23T04:33:42Z said {word}\nend\n"),
             ),
             (format!("pod-{word}"), "x".to_owned()),
@@ -201,13 +212,14 @@ fn the_files() {
             "commands.jsonl",
             "events.jsonl",
             "logs/pod-word.log",
-            "logs/postgresql-0-postgresql.log",
+            "logs/postgresql-0_postgresql.log",
             "node.json",
             "node.txt",
             "resources/configmaps.yaml",
             "resources/persistentvolumes.yaml",
             "resources/pods.yaml",
             "resources/secrets.yaml",
+            "resources/services-exposed.yaml",
             "run.json"
         ]
     );
@@ -218,6 +230,9 @@ fn the_files() {
     }
     assert_eq!(text("SHA256SUMS").lines().count(), names.len() - 1);
     assert!(!text("resources/persistentvolumes.yaml").contains("theirs"));
+    let services = text("resources/services-exposed.yaml");
+    assert_eq!(services.matches("name: by-").count(), 3, "{services}");
+    assert!(!services.contains("inner"), "{services}");
     assert_eq!(text("events.jsonl").lines().count(), 4);
     let run: RunFacts = serde_json::from_str(&text("run.json")).unwrap();
     assert_eq!(run, bundle.run);
@@ -344,4 +359,108 @@ fn names_of_files_stay_below_the_folder() {
         assert_eq!(file_name(name), want);
     }
     assert_eq!(file_name(&"x".repeat(500)).len(), 120);
+}
+
+#[test]
+fn what_a_log_said_is_masked_wherever_it_is_told_again() {
+    let said = "STATEMENT:  ALTER ROLE other PASSWORD 'of-another'";
+    // Where a container's last line goes: the causes of the problem, the event's and the status' message.
+    let (told, mut result, mut events, ran, mut seen) = made_up("word");
+    let problem = RunProblem::new("p", Exit::NotReady, "x").because(format!("log: {said}"));
+    result.errors = vec![problem.clone()];
+    result.checks[0].problems = vec![problem];
+    events.truncate(1);
+    events[0].kind = Kind::HostFinished(Box::new(result.clone()));
+    let pod = json!({"kind": "Pod", "status": {"containerStatuses": [
+        {"lastState": {"terminated": {"message": said, "reason": "Error"}}}]}});
+    let event = json!({"kind": "Event", "message": said, "reason": "BackOff"});
+    seen.objects = [("pods", vec![pod]), ("events", vec![event])]
+        .map(|(k, v)| (k.to_owned(), v))
+        .into();
+    seen.logs = [("p_c".to_owned(), said.to_owned())].into();
+    let mut bundle = super::bundle(&told, &result, &events, &ran, &seen, redactor());
+    let whole = assemble::Seen {
+        told: &told,
+        result: &result,
+        events: &events,
+        commands: &ran,
+        collection: &seen,
+    };
+    let page = assemble::page(&whole, &bundle, redactor()).unwrap();
+    let html = html::render(&page, html::Lang::En).unwrap();
+    bundle.add("report.html", html, redactor());
+    for file in [
+        "events.jsonl",
+        "checks.json",
+        "run.json",
+        "report.html",
+        "logs/p_c.log",
+        "resources/pods.yaml",
+        "resources/events.yaml",
+    ] {
+        let text = String::from_utf8_lossy(&bundle.files[file]).into_owned();
+        assert!(text.contains("ALTER ROLE other PASSWORD"), "{file}: {text}");
+        assert!(!text.contains("of-another"), "{file}: {text}");
+        assert!(text.contains("********"), "{file}: {text}");
+    }
+}
+
+#[test]
+fn a_secret_that_looks_like_a_time_leaves_the_result_as_it_was() {
+    let (told, result, events, ran, mut seen) = made_up("word");
+    seen.missing.clear();
+    for secret in ["2026", "2026-11-23T04:33:42Z"] {
+        let redactor = Redactor::new([&Secret::from(secret)], &[]).unwrap();
+        let bundle = super::bundle(&told, &result, &events, &ran, &seen, &redactor);
+        let read: RunFacts = serde_json::from_slice(&bundle.files["run.json"]).unwrap();
+        assert_eq!(read, bundle.run);
+        assert_eq!((read.result.exit, read.result.failed), (42, true));
+        assert_eq!((read.host.as_str(), read.started), ("db1", None));
+        assert_eq!(read.missing.len(), 1);
+        assert!(!String::from_utf8_lossy(&bundle.files["run.json"]).contains(secret));
+    }
+    // Nor one that is the name of a field.
+    let redactor = Redactor::new([&Secret::from("failed"), &Secret::from("exit")], &[]).unwrap();
+    let bundle = super::bundle(&told, &result, &events, &ran, &seen, &redactor);
+    assert_eq!(
+        (bundle.run.result.exit, bundle.run.result.failed),
+        (42, true)
+    );
+}
+
+#[test]
+fn no_log_takes_the_place_of_another() {
+    let (told, result, events, ran, mut seen) = made_up("word");
+    let long = "p".repeat(250);
+    seen.logs = [
+        (format!("{CANARY}_c"), "first"),
+        (
+            format!("x{CANARY}_c")
+                .replacen('x', "", 1)
+                .replace('$', "%24"),
+            "second",
+        ),
+        (format!("{long}_a"), "third"),
+        (format!("{long}_a_previous"), "fourth"),
+        (format!("{long}_b"), "fifth"),
+    ]
+    .map(|(k, v)| (k, v.to_owned()))
+    .into();
+    let bundle = super::bundle(&told, &result, &events, &ran, &seen, redactor());
+    let logs: Vec<&str> = bundle
+        .files
+        .keys()
+        .filter_map(|p| p.strip_prefix("logs/"))
+        .collect();
+    assert_eq!(logs.len(), 5, "{logs:?}");
+    for end in [
+        "p_a.log",
+        "p_a_previous.log",
+        "p_b.log",
+        "_c.log",
+        "_c.2.log",
+    ] {
+        assert!(logs.iter().any(|l| l.ends_with(end)), "{end}: {logs:?}");
+    }
+    assert!(logs.iter().all(|l| l.len() <= 120), "{logs:?}");
 }

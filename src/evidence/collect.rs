@@ -1,6 +1,6 @@
 //! What a node tells for the evidence, read; nothing is taken out of it yet.
 //!
-//! May depend on `questions`, `engine`, `host`. One reason: collecting never fails. What could not be read is a part of
+//! May depend on `questions`, `engine`, `host`, `steps` (what a log that is gone looks like). One reason: collecting never fails. What could not be read is a part of
 //! what was seen, and a run that failed is the one whose evidence is wanted most.
 
 use std::collections::BTreeMap;
@@ -18,13 +18,14 @@ use crate::engine::problem::{host_problem, step_problem};
 use crate::engine::step::StepError;
 use crate::host::Host;
 use crate::settings::Spec;
+use crate::steps::observer::NO_LOG;
 
 /// Everything that was read of a node.
 #[derive(Debug, Clone, Default)]
 pub struct Collection {
     /// Objects by the name of their file.
     pub objects: BTreeMap<String, Vec<Value>>,
-    /// Logs by their name, as `postgresql-0-postgresql`.
+    /// Logs by their name, as `postgresql-0_postgresql`.
     pub logs: BTreeMap<String, String>,
     /// Facts of the node by name; one that is there several times is a list.
     pub facts: serde_json::Map<String, Value>,
@@ -55,7 +56,7 @@ impl Collection {
 
 /// Asks a node, in one exchange; at most so long.
 pub async fn collect(host: &dyn Host, spec: &Spec, at_most: Duration) -> Collection {
-    let query = [questions::query(spec)];
+    let query = [questions::query(spec, at_most)];
     let asked = tokio::time::timeout(at_most, gather::ask(host, &query, None)).await;
     let why = match asked {
         Ok(Ok(answers)) => return read(&answers),
@@ -80,7 +81,7 @@ fn read(answers: &Answers) -> Collection {
         .clocks
         .zip(last.and_then(|text| clock(&text)))
         .map(|(first, last)| clocks(&first, last));
-    for kind in questions::kinds().chain(["namespace"]) {
+    for kind in questions::kinds(&parts).chain(["namespace"]) {
         if let Some(text) = parts.text(kind, &mut found.missing) {
             match objects(&text) {
                 Ok(all) => drop(found.objects.insert(kind.to_owned(), all)),
@@ -91,6 +92,7 @@ fn read(answers: &Answers) -> Collection {
             }
         }
     }
+    parts.groups(&mut found.missing);
     if let Some(text) = parts.text("secrets", &mut found.missing) {
         let all = text.lines().filter_map(secret).collect();
         found.objects.insert("secrets".into(), all);
@@ -99,24 +101,13 @@ fn read(answers: &Answers) -> Collection {
         found.facts = facts(&text);
     }
     found.node = parts.text("node", &mut found.missing).unwrap_or_default();
-    if let Some(text) = parts.text("digests", &mut found.missing) {
-        found.digests = text
-            .lines()
-            .filter_map(|l| l.split_once("  "))
-            .map(|(digest, path)| (path.to_owned(), digest.to_owned()))
-            .collect();
-    }
-    for (prefix, suffix) in [("log/", ""), ("previous/", "-previous")] {
-        for name in parts.names(prefix) {
-            if let Some(text) = parts.text(name, &mut found.missing) {
-                let name = name.trim_start_matches(prefix).replace('/', "-");
-                found.logs.insert(format!("{name}{suffix}"), text);
-            }
-        }
-    }
-    if let Some(text) = parts.text("journal", &mut found.missing) {
-        found.logs.insert("k3s".into(), text);
-    }
+    let (_, digests) = parts.as_far("digests", &mut found.missing);
+    found.digests = digests
+        .lines()
+        .filter_map(|l| l.split_once("  "))
+        .map(|(digest, path)| (path.to_owned(), digest.to_owned()))
+        .collect();
+    logs(&parts, &mut found);
     if !parts.whole() {
         found.missing.push(Missing {
             what: "the rest".into(),
@@ -130,6 +121,44 @@ fn read(answers: &Answers) -> Collection {
     // Why there are no logs of pods, where nobody could even list them.
     drop(parts.text("containers", &mut found.missing));
     found
+}
+
+/// Each log as far as it could be read. One that is empty is there: the container said nothing.
+fn logs(parts: &Parts, found: &mut Collection) {
+    let mut keep = |name: String, (read, text): (bool, String)| {
+        if read || !text.is_empty() {
+            found.logs.insert(name, text);
+        }
+    };
+    let missing = &mut found.missing;
+    for (prefix, suffix) in [("log/", ""), ("previous/", "_previous")] {
+        for part in parts.names(prefix).filter(|p| !parts.no_log(p)) {
+            // Neither a pod's name nor a container's has such a sign, so no two logs share a name.
+            let name = part.strip_prefix(prefix).unwrap_or(part).replace('/', "_");
+            let (read, text) = parts.as_far(part, missing);
+            match text.starts_with(NO_LOG) {
+                false => keep(format!("{name}{suffix}"), (read, text)),
+                // The one of a run before is not kept for ever.
+                true if !suffix.is_empty() => {}
+                true => missing.push(Missing {
+                    what: part.to_owned(),
+                    why: text,
+                }),
+            }
+        }
+    }
+    if parts.names(questions::PROVISIONER).next().is_none() {
+        drop(parts.text(questions::PROVISIONER, missing));
+    }
+    let (read, text) = parts.as_far("journal", missing);
+    // What journalctl says to who may not read it, or where k3s is no service.
+    match text.trim() {
+        "" | "-- No entries --" if read => missing.push(Missing {
+            what: "journal".into(),
+            why: "there are no entries of k3s, or this user may not read them".into(),
+        }),
+        _ => keep("k3s".into(), (read, text)),
+    }
 }
 
 /// The node read its clock at both ends of a long answer, so what the way took can be told from what the answer took
@@ -253,7 +282,11 @@ mod tests {
             ("namespace", 0, r#"{"kind":"Namespace"}"#),
             ("services", 0, "half of a"),
             ("secrets", 0, "creds\tOpaque\t2026\ta=b,\tpassword,\n"),
+            ("log/a-b/c", 0, "one"),
+            ("log/a/b-c", 124, "another"),
+            ("log/log/log", 0, ""),
             ("log/p/c", 0, "l1\nl2"),
+            ("log/p/d", 1, ""),
             ("previous/p/c", 0, "l0"),
             ("logs", 1, ""),
             ("journal", 0, "j"),
@@ -270,7 +303,10 @@ mod tests {
             "00ff"
         );
         let logs: Vec<&str> = found.logs.keys().map(String::as_str).collect();
-        assert_eq!(logs, ["k3s", "p-c", "p-c-previous"]);
+        assert_eq!(
+            logs,
+            ["a-b_c", "a_b-c", "k3s", "log_log", "p_c", "p_c_previous"]
+        );
         let why = |what: &str| {
             let m = found.missing.iter().find(|m| m.what == what);
             m.map(|m| m.why.as_str())
@@ -283,5 +319,52 @@ mod tests {
         assert_eq!(why("events"), Some("the node did not answer this part"));
         assert_eq!(why("logs"), Some("exit status 1"));
         assert_eq!(why("nodes"), None);
+        // Half a log is kept, and told.
+        assert_eq!(found.logs["a_b-c"], "another");
+        assert_eq!(why("log/a/b-c"), Some("it took too long"));
+        assert_eq!(why("log/p/d"), Some("exit status 1"));
+        assert_eq!(why("log/log/log"), None);
+        assert_eq!(
+            why("log/local-path-provisioner"),
+            Some("the node did not answer this part")
+        );
+    }
+
+    #[test]
+    fn a_log_that_does_not_exist_is_not_missing() {
+        let frames = [
+            ("api", 0, "ok"),
+            ("log/p/c", 1, ""),
+            ("previous/p/c", 1, ""),
+            ("previous/p/d", 1, ""),
+            (
+                "log/p/e",
+                0,
+                "unable to retrieve container logs for containerd://c571",
+            ),
+            (
+                "previous/p/e",
+                0,
+                "unable to retrieve container logs for containerd://c571",
+            ),
+            ("journal", 0, "-- No entries --"),
+        ];
+        let mut answers = answered(&frames);
+        let answer = answers.shell.get_mut(questions::KEY).unwrap();
+        answer.stderr = concat!(
+            "\n@P log/p/c\nError from server (BadRequest): container \"c\" in pod \"p\" is waiting to start: ContainerCreating\n",
+            "\n@P previous/p/c\nError from server (BadRequest): previous terminated container \"c\" in pod \"p\" not found\n",
+            "\n@P previous/p/d\nError from server (NotFound): pods \"p\" not found\n",
+        )
+        .into();
+        let found = read(&answers);
+        assert!(found.logs.is_empty(), "{:?}", found.logs);
+        let missing: Vec<&str> = found.missing.iter().map(|m| m.what.as_str()).collect();
+        assert!(!missing.contains(&"log/p/c"), "{missing:?}");
+        assert!(!missing.contains(&"previous/p/c"), "{missing:?}");
+        assert!(missing.contains(&"previous/p/d"), "{missing:?}");
+        assert!(missing.contains(&"log/p/e"), "{missing:?}");
+        assert!(!missing.contains(&"previous/p/e"), "{missing:?}");
+        assert!(missing.contains(&"journal"), "{missing:?}");
     }
 }

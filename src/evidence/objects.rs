@@ -57,6 +57,8 @@ impl Cleaning<'_> {
                 (_, "value") if is_credential(named) && !is_path(named, value) => self.taken(value),
                 (_, "value") if !named.is_empty() => self.words(value),
                 (_, "args" | "command") => self.words(value),
+                // The end of a container's log, an event's text, a condition's.
+                (_, "message" | "note" | "reason") => self.words(value),
                 (_, key) if is_credential(key) => self.taken(value),
                 _ => self.value(value, depth + 1),
             };

@@ -6,6 +6,7 @@
 //! Everything only reads, and nothing takes the lock. Values of Secrets never leave the node.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::page::Missing;
 use crate::cluster::values;
@@ -45,6 +46,10 @@ enum Place {
     System(&'static str),
     /// Everywhere: it has no namespace.
     Cluster,
+    /// In every namespace.
+    Everywhere,
+    /// In every namespace, if the API has this group; it may lack the type even so.
+    IfKnown(&'static str),
 }
 
 const KINDS: &[Kind] = &[
@@ -91,7 +96,38 @@ const KINDS: &[Kind] = &[
         "configmap",
         Place::System("local-path-config"),
     ),
+    // What may lead to the database from outside, whoever's it is, and who scrapes it.
+    kind("services-exposed", "services", Place::Everywhere),
+    kind(
+        "ingresses",
+        "ingresses.networking.k8s.io",
+        Place::Everywhere,
+    ),
+    custom("gateways", GATEWAY),
+    custom("httproutes", GATEWAY),
+    custom("grpcroutes", GATEWAY),
+    custom("tcproutes", GATEWAY),
+    custom("tlsroutes", GATEWAY),
+    custom("ingressroutes", TRAEFIK),
+    custom("ingressroutetcps", TRAEFIK),
+    kind(
+        "ingressroutetcps-containo",
+        "ingressroutetcps.traefik.containo.us",
+        Place::IfKnown("traefik.containo.us"),
+    ),
+    custom("servicemonitors", PROMETHEUS),
+    custom("podmonitors", PROMETHEUS),
+    custom("prometheuses", PROMETHEUS),
 ];
+
+const GATEWAY: &str = "gateway.networking.k8s.io";
+const TRAEFIK: &str = "traefik.io";
+const PROMETHEUS: &str = "monitoring.coreos.com";
+
+/// A type of a group that only some clusters know.
+const fn custom(resource: &'static str, group: &'static str) -> Kind {
+    kind(resource, resource, Place::IfKnown(group))
+}
 
 const fn kind(file: &'static str, resource: &'static str, place: Place) -> Kind {
     Kind {
@@ -101,18 +137,28 @@ const fn kind(file: &'static str, resource: &'static str, place: Place) -> Kind 
     }
 }
 
+/// The log of what makes the volumes.
+pub(super) const PROVISIONER: &str = "log/local-path-provisioner";
 /// The node's clock when everything else was answered.
 pub(super) const CLOCK: &str = "clock";
 /// The part that nobody asked for: with it the answer is whole.
 const LAST: &str = "end";
 
-/// The files below `resources`, in order; Secrets beside them.
-pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
-    KINDS.iter().map(|k| k.file)
+/// The part that tells which groups the API has.
+const GROUPS: &str = "api-groups";
+
+/// The files below `resources`, in order; Secrets beside them. Those are left out of which this answer says that the
+/// API does not know them: what cannot be there is not missing.
+pub(super) fn kinds(parts: &Parts) -> impl Iterator<Item = &'static str> {
+    KINDS.iter().filter(|k| parts.knows(k)).map(|k| k.file)
 }
 
 /// The functions of the question. `part NAME MOST COMMAND…` answers with a frame `NAME STATUS LENGTH`; what is said on
-/// standard error follows a line `@P NAME` there. `api` does so unless the API is known not to answer.
+/// standard error follows a line `@P NAME` there. `end COMMAND…` keeps the end of what the command says, and its status.
+///
+/// `api` asks like `part`, unless the API is known not to answer (`down=away`), or took too long once, or there is no
+/// time left: everything is one answer, and one that does not come in time is lost whole. `kc` has no time-out of its
+/// requests, so that one that hangs ends with 124 and not with a word of kubectl's.
 const FUNCTIONS: &str = r#"
 part() {
   n=$1 most=$2; shift 2
@@ -120,11 +166,26 @@ part() {
   o=$("$@" </dev/null); r=$?
   if [ "${#o}" -gt "$most" ]; then echo "it is ${#o} bytes long, more than the $most that are kept" >&2; o='' r=77; fi
   printf '%s %s %s\n%s\n' "$n" "$r" "${#o}" "$o"
-  [ "$r" != 124 ] || down=1
 }
-api() { [ -n "$down" ] || part "$@"; }
-end() { "$@" | tail -c "$bytes"; }
+end() {
+  { s=$({ { "$@" 3>&- 4>&-; echo "$?" >&3; } | tail -c "$bytes" >&4; } 3>&1); } 4>&1
+  return "${s:-1}"
+}
+up() { read -r up rest </proc/uptime; up=${up%%.*}; }
+api() {
+  up; left=$((until - up))
+  [ -n "$down" ] || [ "$left" -gt 0 ] || down='there was no time left for it'
+  [ "$left" -le "$patience" ] || left=$patience
+  case $down in
+    away) ;;
+    '') part "$@"; [ "$r" != 124 ] || down="$1 took too long, so this was not asked";;
+    *) part "$1" 0 unasked;;
+  esac
+}
+unasked() { echo "$down" >&2; return 75; }
+kc() { timeout "$left" k3s kubectl --cache-dir=/run/monopg/kubectl "$@"; }
 down=
+up
 "#;
 
 /// Facts about the node, one `name=value` a line; a fact that cannot be had is not there. Nothing that starts a service
@@ -167,12 +228,15 @@ text() {
 }
 "#;
 
-/// The question. All of it is one script, so it is one exchange.
-pub(super) fn query(spec: &Spec) -> Query {
+/// The question. All of it is one script, so it is one exchange, which begins nothing more shortly before its time is up.
+pub(super) fn query(spec: &Spec, at_most: Duration) -> Query {
+    let seconds = at_most.as_secs();
     let ns = quote(&spec.namespace);
     let suffix = format!("_{}_{}", spec.namespace, values::pvc_name(&spec.release));
     let mut script = format!(
-        "{FUNCTIONS}bytes={LOG_BYTES} p={} suffix={}\n{FACTS}",
+        "{FUNCTIONS}until=$((up + {})) patience={} bytes={LOG_BYTES} p={} suffix={}\n{FACTS}",
+        seconds * 7 / 8,
+        (seconds / 4).max(1),
         quote(&spec.storage_path),
         quote(&suffix)
     );
@@ -184,7 +248,13 @@ pub(super) fn query(spec: &Spec) -> Query {
     add(format!("part node {LOG_BYTES} end text"));
     let home = paths::HOME;
     add(format!(
-        "digests() {{ for f in {home}/helm/*/helm {home}/charts/*.tgz {home}/values/* {home}/state.json {}; do [ -f \"$f\" ] && sha256sum -- \"$f\"; done; :; }}",
+        "digests() {{ d=0\n\
+         for f in {home} {home}/helm {home}/helm/* {home}/charts {home}/values; do\n\
+         [ ! -d \"$f\" ] || {{ [ -r \"$f\" ] && [ -x \"$f\" ]; }} || {{ echo \"$f cannot be read\" >&2; d=1; }}\n\
+         done\n\
+         for f in {home}/helm/*/helm {home}/charts/*.tgz {home}/values/* {home}/state.json {}; do\n\
+         [ ! -f \"$f\" ] || sha256sum -- \"$f\" || d=1\n\
+         done; return \"$d\"; }}",
         paths::DROP_IN
     ));
     add(format!("part digests {LOG_BYTES} digests"));
@@ -195,7 +265,11 @@ pub(super) fn query(spec: &Spec) -> Query {
     // Whether the API answers at all is asked once, and not waited for by each part.
     add("ready() { timeout 8 k3s kubectl --cache-dir=/run/monopg/kubectl --request-timeout=6s get --raw /readyz; }".into());
     add(format!(
-        "part api {LOG_BYTES} ready; [ \"$r\" = 0 ] || down=1"
+        "part api {LOG_BYTES} ready; [ \"$r\" = 0 ] || down=away"
+    ));
+    add(format!(
+        "api {GROUPS} {LIST_BYTES} kc get --raw /apis; groups=$o\n\
+         if_known() {{ g=$1; shift; case $groups in *\"\\\"name\\\":\\\"$g\\\"\"*) api \"$@\";; esac; }}"
     ));
     for kind in KINDS {
         let place = match kind.place {
@@ -206,10 +280,19 @@ pub(super) fn query(spec: &Spec) -> Query {
             ),
             Place::System(which) => format!("-n kube-system {which}"),
             Place::Cluster => String::new(),
+            Place::Everywhere | Place::IfKnown(_) => "-A".to_owned(),
+        };
+        let (ask, resource) = match kind.place {
+            Place::IfKnown(group) if !kind.resource.contains('.') => (
+                format!("if_known {group}"),
+                format!("{}.{group}", kind.resource),
+            ),
+            Place::IfKnown(group) => (format!("if_known {group}"), kind.resource.to_owned()),
+            _ => ("api".to_owned(), kind.resource.to_owned()),
         };
         add(format!(
-            "api {} {LIST_BYTES} kc get {} {place} -o json",
-            kind.file, kind.resource
+            "{ask} {} {LIST_BYTES} kc get {resource} {place} -o json",
+            kind.file
         ));
     }
     add(format!(
@@ -229,20 +312,21 @@ pub(super) fn query(spec: &Spec) -> Query {
         "--tail={LOG_LINES} --timestamps --limit-bytes={}",
         8 * LOG_BYTES
     );
+    // A kubelet that does not answer makes each log hang, and the objects are there already.
+    let patience = (seconds / 6).max(1);
     add(format!(
-        "all=$o found=0\n\
+        "all=$o found=0 patience={patience}\n\
          [ -n \"$down\" ] || found=$(printf '%s\\n' \"$all\" | grep -c .)\n\
          many() {{ echo \"there are $found containers, and the logs of {LOGS} are kept\" >&2; return 1; }}\n\
          [ \"$found\" -le {LOGS} ] || part logs 99 many\n\
          own() {{ printf '%s\\n' \"$all\" | grep \"$@\" -e {own}; }}\n\
-         [ -n \"$down\" ] || {{ own; own -v; }} | head -n {LOGS} | while read -r pod c again; do\n\
+         provisioner() {{ kc logs -n kube-system -l app=local-path-provisioner {logs}; }}\n\
+         [ \"$found\" = 0 ] || {{ own; own -v; }} | head -n {LOGS} | {{ while read -r pod c again; do\n\
          [ -n \"$c\" ] || continue\n\
          now() {{ kc logs -n {ns} \"$pod\" -c \"$c\" {logs}; }}; api \"log/$pod/$c\" {LOG_BYTES} end now\n\
          before() {{ kc logs -n {ns} \"$pod\" -c \"$c\" --previous {logs}; }}; [ \"${{again:-0}}\" = 0 ] || api \"previous/$pod/$c\" {LOG_BYTES} end before\n\
-         done",
-    ));
-    add(format!(
-        "provisioner() {{ kc logs -n kube-system -l app=local-path-provisioner {logs}; }}\napi log/local-path-provisioner {LOG_BYTES} end provisioner"
+         done; api {PROVISIONER} {LOG_BYTES} end provisioner; }}\n\
+         [ \"$found\" != 0 ] || api {PROVISIONER} {LOG_BYTES} end provisioner",
     ));
     add(format!("part {CLOCK} 99 date +%s.%N"));
     // The last line end of an answer gets lost, so something stands behind the last frame.
@@ -290,10 +374,17 @@ impl Parts {
 
     /// The text of a part that could be read; why it could not goes into the list.
     pub(super) fn text(&self, name: &str, missing: &mut Vec<Missing>) -> Option<String> {
-        let why = match self.0.get(name) {
-            Some(part) if part.ok() => {
-                return Some(String::from_utf8_lossy(&part.stdout).into_owned());
-            }
+        let (read, text) = self.as_far(name, missing);
+        read.then_some(text)
+    }
+
+    /// The text of a part as far as it came; false if that is not all of it, and then why goes into the list.
+    pub(super) fn as_far(&self, name: &str, missing: &mut Vec<Missing>) -> (bool, String) {
+        let part = self.0.get(name);
+        let text = part.map(|p| String::from_utf8_lossy(&p.stdout).into_owned());
+        let text = text.unwrap_or_default();
+        let why = match part {
+            Some(part) if part.ok() => return (true, text),
             Some(part) => last_words(part),
             None => match self.0.get("api") {
                 Some(api) if !api.ok() => format!("the API does not answer: {}", last_words(api)),
@@ -304,7 +395,37 @@ impl Parts {
             what: name.to_owned(),
             why,
         });
-        None
+        (false, text)
+    }
+
+    /// False if the API has no such type. If it could not be asked for its groups, nobody knows: that one part is named.
+    fn knows(&self, kind: &Kind) -> bool {
+        match (&kind.place, self.0.get(kind.file)) {
+            (Place::IfKnown(_), None) => false,
+            (Place::IfKnown(_), Some(part)) => {
+                part.ok()
+                    || !part
+                        .stderr
+                        .contains("the server doesn't have a resource type")
+            }
+            _ => true,
+        }
+    }
+
+    /// Why the API's groups could not be read, into the list: types that only some clusters know were then not asked for.
+    pub(super) fn groups(&self, missing: &mut Vec<Missing>) {
+        drop(self.text(GROUPS, missing));
+    }
+
+    /// True if there is no such log: the container never began, or what it said before is not kept any more. Nothing
+    /// is missing then.
+    pub(super) fn no_log(&self, name: &str) -> bool {
+        let why = self.0.get(name).map(|p| p.stderr.trim());
+        why.is_some_and(|why| {
+            let before =
+                why.contains("previous terminated container") && why.ends_with("not found");
+            before || why.contains("is waiting to start")
+        })
     }
 
     /// True if nothing was cut off.
@@ -347,180 +468,5 @@ fn frame(bytes: &[u8]) -> Option<(String, i32, &[u8], &[u8])> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cluster::samples;
-    use crate::engine::query::Ask;
-
-    fn script(spec: &Spec) -> String {
-        match query(spec).ask {
-            Ask::Shell { script, .. } => script,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Asks in a real shell where `k3s` is the given script, as the helper does: with a small environment.
-    fn asked(shell: &str, k3s: &str) -> Parts {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let stand_in = folder.path().join("k3s");
-        std::fs::write(&stand_in, format!("#!/bin/sh\n{k3s}\n")).unwrap();
-        std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let kc = "kc() { timeout 20 k3s kubectl --cache-dir=/run/monopg/kubectl \"$@\"; }\n";
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", folder.path().display());
-        let out = std::process::Command::new(shell)
-            .arg("-c")
-            .arg(format!("{kc}{}", script(&samples::spec())))
-            .env_clear()
-            .env("PATH", path)
-            .env("LC_ALL", "C")
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{out:?}");
-        let parts = Parts::read(&Output {
-            status: 0,
-            stdout: out.stdout.trim_ascii_end().to_vec(),
-            stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
-        });
-        assert!(parts.whole());
-        parts
-    }
-
-    const HEALTHY: &str = r#"
-case "$*" in
-  --version) echo 'k3s version v1.34.1+k3s1';;
-  *"get --raw"*) echo ok;;
-  *"get pods"*go-template*) printf 'postgresql-0 init 0\npostgresql-0 postgresql 2\n';;
-  *secrets*) printf 'creds\tOpaque\t2026-11-23T00:00:00Z\ta=b,\tpassword,\n';;
-  *networkpolicies*) echo 'Error from server (Forbidden): not you' >&2; exit 1;;
-  *--previous*) echo 'died';;
-  *logs*) echo 'é said';;
-  *) echo '{"kind":"List","items":[]}';;
-esac"#;
-
-    #[test]
-    fn each_part_is_read_for_itself() {
-        let shells = ["dash", "bash", "sh"];
-        let there = |s: &&str| std::path::Path::new("/bin").join(s).exists();
-        for shell in shells.into_iter().filter(there) {
-            let parts = asked(shell, HEALTHY);
-            let mut missing = Vec::new();
-            for kind in kinds().filter(|k| *k != "networkpolicies") {
-                let text = parts.text(kind, &mut missing);
-                assert_eq!(
-                    text.as_deref(),
-                    Some(r#"{"kind":"List","items":[]}"#),
-                    "{shell}: {kind}"
-                );
-            }
-            let secrets = parts.text("secrets", &mut missing).unwrap();
-            assert!(secrets.starts_with("creds\tOpaque"), "{secrets}");
-            let logs: Vec<&str> = parts.names("log/").collect();
-            assert_eq!(
-                logs,
-                [
-                    "log/local-path-provisioner",
-                    "log/postgresql-0/init",
-                    "log/postgresql-0/postgresql"
-                ]
-            );
-            assert_eq!(
-                parts.text("log/postgresql-0/init", &mut missing).as_deref(),
-                Some("é said")
-            );
-            let before: Vec<&str> = parts.names("previous/").collect();
-            assert_eq!(before, ["previous/postgresql-0/postgresql"]);
-            let facts = parts.text("facts", &mut missing).unwrap();
-            assert!(facts.contains("k3s=k3s version v1.34.1+k3s1"), "{facts}");
-            assert!(facts.contains("kernel=Linux"), "{facts}");
-            assert_eq!(missing, []);
-            assert_eq!(parts.text("networkpolicies", &mut missing), None);
-            assert_eq!(missing[0].why, "Error from server (Forbidden): not you");
-        }
-    }
-
-    #[test]
-    fn among_many_containers_the_databases_come_first() {
-        let parts = asked(
-            "sh",
-            r#"case "$*" in *"get --raw"*) echo ok;; *"get pods"*go-template*) for i in $(seq 60); do echo "a-$i c 0"; done; printf 'postgresql-0 init 0\npostgresql-0 postgresql 0\n';; *logs*) echo said;; *) echo '{}';; esac"#,
-        );
-        let logs: Vec<&str> = parts.names("log/").collect();
-        // And the provisioner's.
-        assert_eq!(logs.len(), LOGS + 1);
-        assert!(logs.contains(&"log/postgresql-0/init"), "{logs:?}");
-        assert!(logs.contains(&"log/postgresql-0/postgresql"), "{logs:?}");
-        let mut missing = Vec::new();
-        assert_eq!(parts.text("logs", &mut missing), None);
-        assert_eq!(
-            missing[0].why,
-            "there are 62 containers, and the logs of 40 are kept"
-        );
-    }
-
-    #[test]
-    fn the_space_that_is_kept_for_root_is_no_room() {
-        let line = FACTS.lines().find(|l| l.contains("storage_total")).unwrap();
-        let out = std::process::Command::new("sh")
-            .arg("-c")
-            .arg(format!("set -- 10 100 20 7 5 40; {{ {line}",))
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert_eq!(
-            said,
-            "storage_total_bytes=800\nstorage_free_bytes=200\nstorage_inodes=7\nstorage_free_inodes=5\n"
-        );
-    }
-
-    #[test]
-    fn an_api_that_is_away_is_asked_once() {
-        let parts = asked(
-            "sh",
-            "case $2 in --cache-dir*) echo 'connection refused' >&2; exit 1;; esac; echo x",
-        );
-        let mut missing = Vec::new();
-        assert!(parts.text("facts", &mut missing).is_some());
-        assert_eq!(missing, []);
-        for kind in kinds() {
-            assert_eq!(parts.text(kind, &mut missing), None);
-        }
-        assert!(
-            missing
-                .iter()
-                .all(|m| m.why == "the API does not answer: connection refused"),
-            "{missing:?}"
-        );
-        assert_eq!(parts.names("log/").count(), 0);
-    }
-
-    #[test]
-    fn lists_that_are_too_long_are_left_out() {
-        let parts = asked(
-            "sh",
-            r#"case "$*" in *"get --raw"*) echo ok;; *services*) head -c 9000000 /dev/zero | tr '\0' x;; *) echo '{}';; esac"#,
-        );
-        let mut missing = Vec::new();
-        assert_eq!(parts.text("services", &mut missing), None);
-        assert_eq!(
-            missing[0].why,
-            "it is 9000000 bytes long, more than the 8388608 that are kept"
-        );
-        assert!(parts.text("pods", &mut missing).is_some());
-    }
-
-    #[test]
-    fn a_cut_answer_is_not_taken_for_a_whole_one() {
-        let whole = b"facts 0 3\na=b\napi 0 2\nok\npods 0 5\n{\"a\"";
-        let parts = Parts::read(&Output {
-            status: 0,
-            stdout: whole.to_vec(),
-            stderr: String::new(),
-        });
-        let mut missing = Vec::new();
-        assert!(!parts.whole());
-        assert_eq!(parts.text("facts", &mut missing).as_deref(), Some("a=b"));
-        assert_eq!(parts.text("pods", &mut missing), None);
-        assert_eq!(missing[0].why, "the node did not answer this part");
-    }
-}
+#[path = "questions_tests.rs"]
+mod tests;

@@ -62,7 +62,7 @@ pub fn prepare(folder: &Path) -> Result<(), WriteError> {
 /// of that name that is not empty, and an archive of that name, are never written over.
 ///
 /// # Errors
-/// If it cannot be written; then nothing of it is left.
+/// If it cannot be written; then nothing of it is left, but for the folder where only the archive cannot get its name.
 pub fn write(parent: &Path, bundle: &Bundle) -> Result<Written, WriteError> {
     prepare(parent)?;
     let folder = parent.join(&bundle.name);
@@ -95,11 +95,11 @@ pub fn write(parent: &Path, bundle: &Bundle) -> Result<Written, WriteError> {
     fs::rename(temporary.path(), &folder).map_err(at(&folder))?;
     // Renamed: there is nothing left to remove.
     let _ = temporary.keep();
-    if let Err(error) = file.persist_noclobber(&archive) {
-        // Ours, made a moment ago.
-        let _ = fs::remove_dir_all(&folder);
-        return Err(at(&archive)(error.error));
-    }
+    // The folder is whole: whatever becomes of the archive, it stays.
+    let named = file.persist_noclobber(&archive).map(drop);
+    named
+        .or_else(|e| plainly(e, &archive))
+        .map_err(at(&archive))?;
     // What was renamed is there after a power cut too, where the file system can do that.
     if let Ok(parent) = fs::File::open(parent) {
         let _ = parent.sync_all();
@@ -110,6 +110,15 @@ pub fn write(parent: &Path, bundle: &Bundle) -> Result<Written, WriteError> {
         archive_sha256: sha256(&packed),
         files: bundle.files.len(),
     })
+}
+
+/// Some file systems (FAT, some of FUSE and SMB) can neither rename without writing over nor link: there a look has to do.
+fn plainly(refused: tempfile::PersistError, archive: &Path) -> io::Result<()> {
+    if refused.error.kind() == io::ErrorKind::AlreadyExists || archive.symlink_metadata().is_ok() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    refused.file.persist(archive).map_err(|e| e.error)?;
+    Ok(())
 }
 
 fn write_file(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -217,6 +226,33 @@ mod tests {
         // An empty folder of the name is nobody's.
         fs::create_dir(into.join("h-4")).unwrap();
         write(into, &bundle("h-4")).unwrap();
+    }
+
+    #[test]
+    fn an_archive_gets_its_name_where_links_are_not_known() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let refused = |kind: io::ErrorKind| {
+            let mut file = tempfile::NamedTempFile::new_in(parent.path()).unwrap();
+            file.write_all(b"ours").unwrap();
+            tempfile::PersistError {
+                error: kind.into(),
+                file,
+            }
+        };
+        plainly(refused(io::ErrorKind::InvalidInput), &at("a")).unwrap();
+        assert_eq!(fs::read(at("a")).unwrap(), b"ours");
+        std::os::unix::fs::symlink("nowhere", at("b")).unwrap();
+        for (kind, name) in [
+            (io::ErrorKind::AlreadyExists, "none"),
+            (io::ErrorKind::Unsupported, "a"),
+            (io::ErrorKind::PermissionDenied, "b"),
+        ] {
+            let error = plainly(refused(kind), &at(name)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
+        }
+        assert_eq!(names(parent.path()), ["a", "b"]);
+        assert!(plainly(refused(io::ErrorKind::Unsupported), &at("no/folder")).is_err());
     }
 
     #[test]

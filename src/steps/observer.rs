@@ -31,7 +31,7 @@ const WARNINGS: &str = "observer.system_events";
 /// So many lines of a log: PostgreSQL says why in the first ones after its start, and ends soon.
 const LIMITS: &str = "--tail=40 --limit-bytes=65536";
 /// What the kubelet answers as if it were the log of a container that it is just taking away.
-const NO_LOG: &str = "unable to retrieve container logs for ";
+pub(crate) const NO_LOG: &str = "unable to retrieve container logs for ";
 /// And of each of them so many characters.
 const WIDTH: usize = 500;
 

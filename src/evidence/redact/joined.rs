@@ -20,14 +20,16 @@ static DECORATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The ways in which lines are joined.
-pub(super) fn joints() -> impl Iterator<Item = &'static Regex> {
-    [PLAIN.as_ref(), DECORATED.as_ref()].into_iter().flatten()
+/// The ways in which lines are joined, and what comes between them: nothing, or the one blank at which a text was folded
+/// or wrapped (YAML 1.2.2 section 6.5).
+pub(super) fn joints() -> impl Iterator<Item = (&'static Regex, &'static str)> {
+    let both = || [PLAIN.as_ref(), DECORATED.as_ref()].into_iter().flatten();
+    both().map(|j| (j, "")).chain(both().map(|j| (j, " ")))
 }
 
 /// A joined text.
 pub(super) struct Joined {
-    /// Without joints.
+    /// Without joints, or with something else in their place.
     pub text: String,
     /// Where pieces begin: in this text, and where they were.
     pieces: Vec<(usize, usize)>,
@@ -35,7 +37,7 @@ pub(super) struct Joined {
 
 impl Joined {
     /// `None` if there is nothing to join.
-    pub fn of(text: &str, joint: &Regex) -> Option<Self> {
+    pub fn of(text: &str, joint: &Regex, between: &str) -> Option<Self> {
         let mut joined = Joined {
             text: String::new(),
             pieces: Vec::new(),
@@ -43,6 +45,10 @@ impl Joined {
         let mut at = 0;
         for m in joint.find_iter(text) {
             joined.piece(text, at, m.start());
+            if !between.is_empty() {
+                joined.pieces.push((joined.text.len(), m.start()));
+                joined.text.push_str(between);
+            }
             at = m.end();
         }
         if joined.pieces.is_empty() {

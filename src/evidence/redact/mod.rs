@@ -25,10 +25,18 @@ pub struct RedactError;
 
 /// Takes secrets out, and counts.
 pub struct Redactor {
-    known: Vec<Regex>,
+    /// Each with whether there is a blank in the secret.
+    known: Vec<(Regex, bool)>,
     /// Secrets that are too short to be looked for: they would mask ordinary words.
     short: usize,
 }
+
+/// What stands under these is what programs, people and the cluster said, or quotes it: a log's lines become causes, and
+/// the first line of them a sentence. Not hints: those are monopg's own, and name settings.
+const SAID: &[&str] = &[
+    "causes", "error", "errors", "line", "message", "msg", "note", "reason", "said", "stderr",
+    "summary", "what", "why",
+];
 
 /// Shorter values would mask ordinary words; as in `secrets::Masker`.
 const SHORTEST: usize = 4;
@@ -59,7 +67,8 @@ impl Redactor {
                     .dfa_size_limit(16 << 20)
                     .build()
                     .map_err(|_| RedactError)?;
-                known.push((pattern.len(), regex));
+                let blank = secret.expose().contains(&b' ');
+                known.push((pattern.len(), (regex, blank)));
             }
         }
         // One that contains another is taken out whole.
@@ -92,16 +101,26 @@ impl Redactor {
         patterns::take_assigned(&text, count)
     }
 
-    /// Every string of a JSON value, keys and numbers too.
+    /// Every string of a JSON value, keys and numbers too. What stands under a key for words that somebody said is
+    /// looked at as a log is.
     pub fn value(&self, value: &Value, count: &mut u64) -> Value {
+        self.below(value, false, count)
+    }
+
+    fn below(&self, value: &Value, said: bool, count: &mut u64) -> Value {
         match value {
+            Value::String(s) if said => Value::String(self.log(s, count)),
             Value::String(s) => Value::String(self.text(s, count)),
             Value::Array(items) => {
-                Value::Array(items.iter().map(|v| self.value(v, count)).collect())
+                Value::Array(items.iter().map(|v| self.below(v, said, count)).collect())
             }
+            // What is below a mapping has names of its own.
             Value::Object(map) => Value::Object(
                 map.iter()
-                    .map(|(k, v)| (self.text(k, count), self.value(v, count)))
+                    .map(|(k, v)| {
+                        let said = SAID.contains(&k.as_str());
+                        (self.text(k, count), self.below(v, said, count))
+                    })
                     .collect(),
             ),
             Value::Number(n) => {
@@ -118,12 +137,14 @@ impl Redactor {
 
     fn once(&self, text: &str, count: &mut u64) -> String {
         let mut text = text.to_owned();
-        for regex in &self.known {
+        for (regex, _) in &self.known {
             text = masked(regex, text, count);
         }
-        for joint in joined::joints() {
-            for regex in &self.known {
-                text = masked_across(regex, joint, text, count);
+        for (joint, between) in joined::joints() {
+            // A line end stands for a blank only where there is one.
+            let known = |(_, blank): &&(Regex, bool)| between.is_empty() || *blank;
+            for (regex, _) in self.known.iter().filter(known) {
+                text = masked_across(regex, joint, between, text, count);
             }
         }
         patterns::take_credentials(&text, count)
@@ -145,9 +166,15 @@ fn masked(regex: &Regex, text: String, count: &mut u64) -> String {
     regex.replace_all(&text, MASK).into_owned()
 }
 
-/// The same across line ends.
-fn masked_across(regex: &Regex, joint: &Regex, text: String, count: &mut u64) -> String {
-    let Some(view) = joined::Joined::of(&text, joint) else {
+/// The same across line ends, with this in place of each.
+fn masked_across(
+    regex: &Regex,
+    joint: &Regex,
+    between: &str,
+    text: String,
+    count: &mut u64,
+) -> String {
+    let Some(view) = joined::Joined::of(&text, joint, between) else {
         return text;
     };
     let found: Vec<(usize, usize)> = regex

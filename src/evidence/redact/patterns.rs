@@ -60,7 +60,7 @@ fn take(patterns: &[Regex], text: &str, count: &mut u64) -> String {
             let masked = format!("{}{MASK}{}", group("a"), group("b"));
             let bare = whole.replace(['"', '\''], "");
             // What was taken out before is not counted again.
-            if masked.replace(['"', '\''], "") == bare || is_count(whole) {
+            if masked.replace(['"', '\''], "") == bare || is_count(whole) || is_sentence(whole) {
                 return whole.to_owned();
             }
             *count += 1;
@@ -81,6 +81,12 @@ fn is_count(assigned: &str) -> bool {
     (name.ends_with("tokens") || name.ends_with("secrets"))
         && !value.trim().is_empty()
         && value.trim().chars().all(number)
+}
+
+/// `password: not tried` tells of a way to log in. Nobody's password is one of these words.
+fn is_sentence(assigned: &str) -> bool {
+    let value = assigned.split_once(": ").map(|(_, value)| value);
+    matches!(value, Some("not" | "the" | "skipped"))
 }
 
 #[cfg(test)]
@@ -159,6 +165,20 @@ mod tests {
                 "password authentication failed for user \"app\"",
             ),
             ("password: ********", "password: ********"),
+            (
+                "password: not tried, none is given",
+                "password: not tried, none is given",
+            ),
+            (
+                "password: skipped, not UTF-8",
+                "password: skipped, not UTF-8",
+            ),
+            (
+                "password: the server does not take one",
+                "password: the server does not take one",
+            ),
+            ("password: notable", "password: ********"),
+            ("password=not", "password=********"),
         ] {
             let mut count = 0;
             assert_eq!(take_assigned(text, &mut count), left);

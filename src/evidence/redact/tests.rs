@@ -155,18 +155,83 @@ fn line_ends_do_not_hide_it() {
                 let mut count = 0;
                 let clean = redactor.text(&format!("a: {split}."), &mut count);
                 // A letter of the secret that looks like the joint's decoration stays out of reach.
-                let eaten = split.split(joint).skip(1).any(|l| {
-                    l.starts_with(['+', '|', '>', '#', '"', '\'', '*', '/', '-', ' ', '='])
-                }) || split
-                    .split(joint)
-                    .any(|l| l.ends_with([' ', '"', '\'', '\\', '+']));
-                if eaten {
+                let lines: Vec<&str> = split.split(joint).collect();
+                let begins = |l: &&str| {
+                    let l = l.trim_start_matches(' ');
+                    l.starts_with(['+', '|', '>', '#', '"', '\'', '*', '/', '-', '='])
+                };
+                let ends = |l: &&str| {
+                    let l = l.trim_end_matches(' ');
+                    l.ends_with(['"', '\'', '\\', '+'])
+                };
+                let eaten = lines.iter().skip(1).any(begins) || lines.iter().any(ends);
+                // Of blanks, where some line ends have one and others none, or one has several.
+                let mut blanks: Vec<usize> = lines
+                    .windows(2)
+                    .map(|l| {
+                        let before = l[0].len() - l[0].trim_end_matches(' ').len();
+                        before + l[1].len() - l[1].trim_start_matches(' ').len()
+                    })
+                    .collect();
+                blanks.dedup();
+                if eaten || blanks.len() > 1 || blanks.iter().any(|b| *b > 1) {
                     continue;
                 }
                 assert!(count > 0, "{name} split by {joint:?} each {every}: {clean}");
             }
         }
     }
+}
+
+#[test]
+fn a_passphrase_that_is_wrapped_at_its_blanks_is_found() {
+    const PHRASE: &str = "correct horse battery staple";
+    let redactor = redactor(PHRASE);
+    for joint in [
+        "\n",
+        " \n",
+        "\r\n",
+        "\n    ",
+        "\\n",
+        "\" +\n  \"",
+        "\n> ",
+        "\n# ",
+    ] {
+        for wrapped in [
+            PHRASE.replace(' ', joint),
+            PHRASE.replacen(' ', joint, 1),
+            format!("correct horse{joint}battery staple"),
+        ] {
+            let mut count = 0;
+            let clean = redactor.text(&format!("a: {wrapped}."), &mut count);
+            assert_eq!((clean.as_str(), count), ("a: ********.", 1), "{wrapped:?}");
+        }
+    }
+    let mut count = 0;
+    let folded = "passphrase: >-\n  correct horse\n  battery staple\nport: 5432\n";
+    insta::assert_snapshot!(redactor.text(folded, &mut count), @r"
+    passphrase: >-
+      ********
+    port: 5432
+    ");
+    // Other words at line ends stay.
+    let other = "correct horse\nbattery\nstable";
+    assert_eq!(redactor.text(other, &mut count), other);
+}
+
+#[test]
+fn what_was_said_is_looked_at_as_a_log() {
+    let said = "log: STATEMENT:  ALTER ROLE other PASSWORD 'of-another'";
+    let hint = "set monopg_credentials_password: in the vault";
+    let value = serde_json::json!({"what": said, "causes": [said], "hints": [hint], "measured": {"said": {"x": "a: b", "line": said}}});
+    let mut count = 0;
+    let clean = redactor("hunter22").value(&value, &mut count);
+    let left = "log: STATEMENT:  ALTER ROLE other PASSWORD '********'";
+    assert_eq!(
+        clean,
+        serde_json::json!({"what": left, "causes": [left], "hints": [hint], "measured": {"said": {"x": "a: b", "line": left}}})
+    );
+    assert_eq!(count, 3);
 }
 
 #[test]

@@ -38,11 +38,11 @@ flock 7
 [ "$(cat /run/monopg/probe.ended 2>/dev/null)" != "$1" ] || exit
 kc create -f - 2>&1 >/dev/null | sed 's/^/refused /'
 exec 7>&-
-i=0
+end=$(($(date +%s) + 15))
 while :; do
   s=$(kc get pods -A -l "$2=$1" -o 'jsonpath={range .items[*]}{"state "}{.metadata.name}{" "}{.status.phase}{" "}{.status.containerStatuses[0].state.waiting.reason}{.status.conditions[?(@.type=="PodScheduled")].message}{"\n"}{end}') || exit
   case $s in *' Pending '*) ;; *) break ;; esac
-  i=$((i+1)); [ $i -lt 50 ] || break
+  [ "$(date +%s)" -lt "$end" ] || break
   sleep 0.3
 done
 printf '%s\n' "$s""#;

@@ -115,7 +115,7 @@ fn collected(world: &World) -> Check {
         "resources/networkpolicies.yaml",
         "resources/persistentvolumes.yaml",
         "resources/events.yaml",
-        "logs/postgresql-0-postgresql.log",
+        "logs/postgresql-0_postgresql.log",
         "logs/k3s.log",
         "logs/local-path-provisioner.log",
     ] {
@@ -323,10 +323,41 @@ fn half(world: &World) -> Check {
     );
     let (_, files) = bundle(&below)?;
     let run = json(&files, "run.json")?;
-    let missing = run["missing"].as_array().map_or(0, Vec::len);
-    ensure!(missing > 0, "nothing is missing: {run}");
+    // What anybody may read is there.
+    let node = json(&files, "node.json")?;
     ensure!(
-        out.host()["evidence"]["missing"] == missing,
+        node["kernel"]
+            .as_str()
+            .is_some_and(|k| k.starts_with("Linux")),
+        "node.json tells no kernel: {node}"
+    );
+    ensure!(
+        files.get("node.txt").is_some_and(|t| !t.is_empty()),
+        "there is no node.txt"
+    );
+    // What only root may read is named, each with why.
+    let missing = run["missing"].as_array().cloned().unwrap_or_default();
+    for what in ["pods", "secrets", "containers", "journal"] {
+        let why = missing.iter().find(|m| m["what"] == what);
+        ensure!(
+            why.is_some_and(|m| m["why"].as_str().is_some_and(|w| !w.is_empty())),
+            "{what} is not named as missing: {missing:?}"
+        );
+    }
+    ensure!(
+        !files.contains_key("resources/pods.yaml") && !files.contains_key("resources/secrets.yaml"),
+        "there are objects that could not be read: {:?}",
+        files.keys()
+    );
+    // A log that could not be read is no empty log.
+    let empty: Vec<&String> = files
+        .iter()
+        .filter(|(name, content)| name.starts_with("logs/") && content.is_empty())
+        .map(|(name, _)| name)
+        .collect();
+    ensure!(empty.is_empty(), "logs that say nothing: {empty:?}");
+    ensure!(
+        out.host()["evidence"]["missing"] == missing.len(),
         "the run counts others: {}",
         out.host()
     );
