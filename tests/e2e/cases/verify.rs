@@ -13,7 +13,7 @@ use crate::check::{Check, During};
 use crate::inventory::Inventory;
 use crate::run::{Monopg, Outcome};
 use crate::sandbox::KUBECTL;
-use crate::world::{NAMESPACE, RELEASE, World};
+use crate::world::{NAMESPACE, World};
 use crate::{Case, Group, ensure};
 
 /// Where a client, and where the monitoring is.
