@@ -471,7 +471,7 @@ fn a_real_shell_waits_for_another_pod() {
     // kubectl as a function: the pod's uid and whether it is ready, then what psql says.
     let kubectl = |uid: &str, psql: &str| {
         format!(
-            "kc() {{ case $1 in get) printf %s {uid} ;; *) cat >/dev/null; {psql} ;; esac; }}\nsleep() {{ i=60; }}\n"
+            "kc() {{ case $1 in get) printf %s {uid} ;; *) cat >/dev/null; {psql} ;; esac; }}\nsleep() {{ end=0; }}\n"
         )
     };
     let asked = |uid: &str, psql: &str, other: &str| {
