@@ -45,7 +45,8 @@ fn given(look: &Value) -> Given {
     system.extend(look.get("provisioner").cloned());
     let system = serde_json::json!({"items": system}).to_string();
     given = given.shell("observer.system", system);
-    if look.get("history").is_some() {
+    // The earlier looks have none; where there was no release either, there was none to record.
+    if look.get("history").is_some() || look.get("statefulset").is_none() {
         given = given.shell(HISTORY, lines("/history"));
     }
     for (key, r) in [
@@ -91,7 +92,9 @@ fn each_recorded_cause_is_found_in_what_a_node_showed() {
         given = given.fails("diagnose.login.password", refused.unwrap_or(0), "");
         let found = judge(&given.0, &super::tests::spec()).unwrap_or_else(|e| panic!("{id}: {e}"));
         let ids: Vec<&str> = found.causes.iter().map(|p| p.id.as_ref()).collect();
-        if ids.first() != Some(&id) {
+        // What apply would refuse is asked of the healthy node that lies below each look.
+        let first = ids.iter().find(|id| !id.starts_with("preflight."));
+        if first != Some(&id) {
             wrong.push(format!("{id}: {ids:?}"));
         }
         // What else is said is of the trimmed objects.

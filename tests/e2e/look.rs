@@ -47,6 +47,33 @@ const UNREAD: &[&str] = &[
     "capabilities",
     "seccompProfile",
     "seLinuxOptions",
+    "bootID",
+    "machineID",
+    "systemUUID",
+    "kernelVersion",
+    "osImage",
+    "containerRuntimeVersion",
+    "architecture",
+    "operatingSystem",
+    "kubeProxyVersion",
+    "podCIDR",
+    "terminationMessagePath",
+    "terminationMessagePolicy",
+    "dnsPolicy",
+    "schedulerName",
+    "serviceAccount",
+    "serviceAccountName",
+    "automountServiceAccountToken",
+    "enableServiceLinks",
+    "preemptionPolicy",
+    "imagePullPolicy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "podManagementPolicy",
+    "firstTimestamp",
+    "fieldPath",
+    "imageID",
+    "containerID",
 ];
 /// The labels and annotations that are read.
 const READ: &[&str] = &[
@@ -101,7 +128,9 @@ pub fn record(world: &World, id: &str) -> Check {
     keep("storage_class", one("storageclass local-path")?);
     let mut events = many(&format!("events -n {NAMESPACE}"))?;
     events.extend(many("events -n kube-system --field-selector type=Warning")?);
-    let recent = events.split_off(events.len().saturating_sub(20));
+    // Of what went well only that a pod was made is read.
+    events.retain(|e| e["type"] == "Warning" || e["reason"] == "SuccessfulCreate");
+    let recent = events.split_off(events.len().saturating_sub(12));
     keep("events", json!(recent));
     let system = many("pods -n kube-system")?;
     let named = |start: &str| -> Vec<Value> {

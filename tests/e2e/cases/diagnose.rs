@@ -578,7 +578,7 @@ fn evicted(world: &World) -> Check {
     const SERVER: &str = "/usr/local/lib/sandbox/server";
     world.database().mark("evicted")?;
     world.node.run(&format!(
-        "cp -p {SERVER} /srv/server.kept && sed -i 's/^evictionHard:.*/&\nevictionSoft: {{memory.available: 1000Gi}}\nevictionSoftGracePeriod: {{memory.available: 1s}}\nevictionMaxPodGracePeriod: 30/' {SERVER} && systemctl restart k3s"
+        "cp -p {SERVER} /srv/server.kept && sed -i 's/^evictionHard:.*/&\\nevictionSoft: {{memory.available: 1000Gi}}\\nevictionSoftGracePeriod: {{memory.available: 1s}}\\nevictionMaxPodGracePeriod: 30/' {SERVER} && systemctl restart k3s"
     ))?;
     let result = names(
         world,
