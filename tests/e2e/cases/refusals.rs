@@ -103,11 +103,11 @@ pub fn installed() -> Group {
             Case::new("the data directory is gone while the claim exists", |w| {
                 let path = w.node.run(&format!("ls -d {STORAGE}/pvc-*"))?;
                 let path = path.trim().to_owned();
-                // Only its name is gone: the running database keeps its mount.
+                // Only its name is gone: the running database keeps its mount, and writes there as it likes.
                 with_state(
                     w,
-                    &format!("mv {path} /srv/away"),
-                    &format!("mv /srv/away {path}"),
+                    &format!("mv {path} {STORAGE}/away"),
+                    &format!("mv {STORAGE}/away {path}"),
                     &w.inventory(),
                     &[&path],
                 )
