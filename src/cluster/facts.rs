@@ -166,11 +166,24 @@ pub fn is_true(object: &Value, kind: &str) -> bool {
 /// The addresses of a pod: one of each family of a cluster with two.
 pub fn addresses(pod: &Value) -> Vec<&str> {
     let all = list(pod, "/status/podIPs").iter().map(|a| text(a, "/ip"));
-    let mut found: Vec<&str> = std::iter::once(text(pod, "/status/podIP"))
+    once_each(text(pod, "/status/podIP"), all)
+}
+
+/// The addresses of a Service within the cluster; a headless one has none.
+pub fn service_addresses(service: &Value) -> Vec<&str> {
+    let all = list(service, "/spec/clusterIPs").iter();
+    once_each(
+        text(service, "/spec/clusterIP"),
+        all.filter_map(Value::as_str),
+    )
+}
+
+/// The first of all is also the one that stands by itself.
+fn once_each<'a>(one: &'a str, all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut found: Vec<&str> = std::iter::once(one)
         .chain(all)
-        .filter(|a| !a.is_empty())
+        .filter(|a| !matches!(*a, "" | "None"))
         .collect();
-    // The first of all is also the one that stands by itself.
     found.dedup();
     found
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Check, CheckId, Finding, problem};
 use crate::cluster::admission::{self, Admission, Who};
-use crate::cluster::facts::{list, text};
+use crate::cluster::facts::{in_nodes_network, list, text};
 use crate::cluster::values::{METRICS_PORT, POSTGRESQL_PORT, policy_name};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
@@ -124,7 +124,7 @@ impl Check for Policy {
         };
         let policies = answers.list(&admission::policies())?.unwrap_or_default();
         let mut finding = Finding::passed("");
-        if pod.pointer("/spec/hostNetwork") == Some(&Value::Bool(true)) {
+        if in_nodes_network(&pod) {
             let name = text(&pod, "/metadata/name");
             let what =
                 format!("pod {name} is in the node's network: no NetworkPolicy applies to it");

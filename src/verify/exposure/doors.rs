@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::cluster::admission::named_port;
-use crate::cluster::facts::{list, number, text};
+use crate::cluster::facts::{addresses, in_nodes_network, list, number, service_addresses, text};
 use crate::cluster::selector::labels_match;
 use crate::cluster::values::POSTGRESQL_PORT;
 
@@ -199,17 +199,8 @@ impl<'a> Seen<'a> {
             }
     }
 
-    fn pod_addresses(&self) -> Vec<&'a str> {
-        list(self.pod, "/status/podIPs")
-            .iter()
-            .map(|i| text(i, "/ip"))
-            .chain([text(self.pod, "/status/podIP")])
-            .filter(|ip| !ip.is_empty())
-            .collect()
-    }
-
     fn addressed(&self, service: &Value, port: &Value) -> bool {
-        let ips = self.pod_addresses();
+        let ips = addresses(self.pod);
         self.slices.iter().any(|slice| {
             text(slice, "/metadata/namespace") == text(service, "/metadata/namespace")
                 && text(slice, "/metadata/labels/kubernetes.io~1service-name")
@@ -228,7 +219,7 @@ impl<'a> Seen<'a> {
     fn of_the_pod(&self) -> Vec<Door> {
         let name = full(self.pod);
         let hint = "`monopg plan` tells who added it, `monopg apply` takes it away".to_owned();
-        if self.pod.pointer("/spec/hostNetwork") == Some(&Value::Bool(true)) {
+        if in_nodes_network(self.pod) {
             return vec![Door {
                 what: format!("pod {name} (in the node's network)"),
                 at: Where::Node,
@@ -421,12 +412,8 @@ impl<'a> Seen<'a> {
     /// command line. One that only names the port may as well be a client of the database. A PostgreSQL of the node's own,
     /// or one in Docker, is none of ours, but worth a word.
     fn of_listeners(&self, entries: &[Entry<'_>]) -> Vec<Door> {
-        let mut ours = self.pod_addresses();
-        for entry in entries {
-            let all = list(entry.service, "/spec/clusterIPs").iter();
-            ours.extend(all.filter_map(Value::as_str));
-            ours.push(text(entry.service, "/spec/clusterIP"));
-        }
+        let mut ours = addresses(self.pod);
+        ours.extend(entries.iter().flat_map(|e| service_addresses(e.service)));
         let mut all = Vec::new();
         for line in self.listeners {
             let (local, users) = line.split_once(' ').unwrap_or((line, ""));

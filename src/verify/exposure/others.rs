@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::doors::{Seen, full};
-use crate::cluster::facts::{list, number, text};
+use crate::cluster::facts::{in_nodes_network, list, number, text};
 
 impl Seen<'_> {
     /// Services that publish this port on purpose and do not lead to the database, and pods that take it; each as
@@ -53,8 +53,7 @@ fn is_tcp(port: &Value) -> bool {
 }
 
 fn takes(pod: &Value, wanted: i64) -> Option<String> {
-    let in_the_nodes = pod.pointer("/spec/hostNetwork") == Some(&Value::Bool(true));
-    let (key, how) = match in_the_nodes {
+    let (key, how) = match in_nodes_network(pod) {
         true => ("/containerPort", "in the node's network"),
         false => ("/hostPort", "hostPort"),
     };

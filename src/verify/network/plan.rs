@@ -159,13 +159,7 @@ pub fn plan(spec: &Spec, answers: &Answers, run: &str) -> Result<Plan, AnswerErr
 
 /// The pod's addresses, the Service's, and the headless name: each is another way through the node.
 fn addresses(pod: &Value, service: Option<&Value>, port: u16, spec: &Spec) -> Vec<Target> {
-    let all = service.map(|s| list(s, "/spec/clusterIPs"));
-    let all = all.unwrap_or_default().iter().filter_map(Value::as_str);
-    let one = service.map(|s| text(s, "/spec/clusterIP"));
-    // The first of all is also the one that stands by itself.
-    let mut cluster: Vec<&str> = one.into_iter().chain(all).collect();
-    cluster.retain(|ip| !matches!(*ip, "" | "None"));
-    cluster.dedup();
+    let cluster = service.map(facts::service_addresses).unwrap_or_default();
     let headless = format!("{}-hl.{}.svc", service_name(&spec.release), spec.namespace);
     facts::addresses(pod)
         .into_iter()
