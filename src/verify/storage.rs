@@ -41,7 +41,7 @@ for d in "$p"/*"$suffix"; do
   if [ -e "$d/data" ] || [ -L "$d/data" ]; then set -- "$d/data/PG_VERSION"; fi
   for f; do
     [ -f "$f" ] || continue
-    data=$(stat -L -c '%a %u' -- "${f%/*}"); read -r version <"$f"; break
+    data=$(stat -L -c '%a %u' -- "${f%/*}"); read -r version _ <"$f"; [ -n "$version" ] || version=-; break
   done
   printf 'directory=%s %s %s %s\n' "$(stat -L -c '%d %u' -- "$d")" "$data" "$version" "$d"
   real=$(readlink -f -- "$d"); case $real in "$(readlink -f -- "$p")"/*) ;; *) printf 'outside=%s %s\n' "$d" "$real" ;; esac
@@ -223,7 +223,7 @@ impl Storage {
                 ));
         }
         if found.version == "-" {
-            let what = format!("there is no database in {path}: no PG_VERSION");
+            let what = format!("there is no database in {path}: PG_VERSION is missing or empty");
             finding.fail(problem(ID, what).hint(
                 "was the directory emptied? Restore a backup before the pod makes an empty database",
             ));

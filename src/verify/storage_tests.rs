@@ -141,7 +141,7 @@ fn the_directory() {
     "#);
     insta::assert_snapshot!(with(&format!("directory=65 0 - - - {DIRECTORY}")), @r#"
     failed
-    43 storage: there is no database in /srv/k3s-storage/pvc-c1_data_data-postgresql-0: no PG_VERSION
+    43 storage: there is no database in /srv/k3s-storage/pvc-c1_data_data-postgresql-0: PG_VERSION is missing or empty
       hint: was the directory emptied? Restore a backup before the pod makes an empty database
     "#);
     for (mode, fine) in [
@@ -255,6 +255,13 @@ fn a_real_shell_looks_at_real_directories() {
     let text = in_shell(script(question).0, b"").text();
     assert!(
         text.contains(&format!("directory={dev} {uid} 700 {uid} 17 ")),
+        "{text}"
+    );
+    // A power cut may leave the file without its content.
+    std::fs::write(volume.join("data/PG_VERSION"), "").unwrap();
+    let text = in_shell(script(question).0, b"").text();
+    assert!(
+        text.contains(&format!("directory={dev} {uid} 700 {uid} - ")),
         "{text}"
     );
     std::fs::remove_file(volume.join("data/PG_VERSION")).unwrap();

@@ -79,19 +79,20 @@ fn flatten(value: &Value, path: String, into: &mut BTreeMap<String, String>) {
             }
         }
         Value::Array(items) => {
+            let mut times = BTreeMap::new();
             for (n, item) in items.iter().enumerate() {
                 let known = ["name", "type", "ip", "port"]
                     .iter()
                     .find_map(|k| item.get(k))
                     .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
-                let mut at = format!("{path}[{}]", known.unwrap_or_else(|| n.to_string()));
+                let name = known.unwrap_or_else(|| n.to_string());
+                let time: &mut usize = times.entry(name.clone()).or_default();
+                *time += 1;
                 // Two of one name are told apart.
-                while into
-                    .keys()
-                    .any(|k| *k == at || k.starts_with(&format!("{at}.")))
-                {
-                    at.push('\'');
-                }
+                let at = match *time {
+                    1 => format!("{path}[{name}]"),
+                    time => format!("{path}[{name} #{time}]"),
+                };
                 flatten(item, at, into);
             }
         }
@@ -168,6 +169,6 @@ mod tests {
     fn items_of_one_name() {
         let a = json!({"kind": "S", "l": [{"name": "x", "v": 1}, {"name": "x", "v": 2}]});
         let b = json!({"kind": "S", "l": [{"name": "x", "v": 1}, {"name": "x", "v": 3}]});
-        assert_eq!(told(&[a], &[b]), "S  l[x]'.v: 2 -> 3");
+        assert_eq!(told(&[a], &[b]), "S  l[x #2].v: 2 -> 3");
     }
 }

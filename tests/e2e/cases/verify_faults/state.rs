@@ -146,7 +146,7 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "storage: the data directory emptied",
         check: "storage",
-        words: &["no PG_VERSION"],
+        words: &["PG_VERSION is missing or empty"],
         spoil: |w| run(w, &format!("{DIRECTORY}; mv $d/data/PG_VERSION /root/")),
         mend: Mend::Hand(|w| run(w, &format!("{DIRECTORY}; mv /root/PG_VERSION $d/data/"))),
         ..BASE
