@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -31,6 +32,9 @@ const IMAGES: &str = "preflight.images";
 
 /// The clocks may differ by this many seconds: certificates and tokens start to fail beyond it.
 const SKEW: i64 = 30;
+/// For so many seconds a node that is not Ready may only be one whose kubelet has just started: it can call itself so in
+/// its first report, and makes the next one 10 s later (kubelet's `nodeStatusUpdateFrequency`).
+const STARTS: i64 = 60;
 /// Kubernetes before this has no `policy/v1`, which the chart uses.
 const OLDEST: (u64, u64) = (1, 25);
 
@@ -176,7 +180,7 @@ impl Preflight {
             }
         };
         match list {
-            [node] => self.node(node, found),
+            [node] => self.node(node, answers, found),
             [] => found.refuse(
                 "preflight.node",
                 Exit::Cluster,
@@ -199,7 +203,7 @@ impl Preflight {
         Ok(true)
     }
 
-    fn node(&self, node: &Value, found: &mut Found) {
+    fn node(&self, node: &Value, answers: &Answers, found: &mut Found) {
         let version = node
             .pointer("/status/nodeInfo/kubeletVersion")
             .and_then(Value::as_str)
@@ -219,20 +223,22 @@ impl Preflight {
             found.refuse("preflight.version", Exit::Refused, what, "upgrade k3s");
         }
         let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
-        let status = |kind: &str| {
-            conditions
-                .and_then(|all| all.iter().find(|c| c["type"] == kind))
-                .map(|c| c["status"].as_str().unwrap_or_default().to_owned())
-        };
-        if status("Ready").as_deref() != Some("True") {
-            found.refuse(
-                "preflight.node",
-                Exit::Cluster,
-                "the node is not Ready",
-                "look at `k3s kubectl describe node`, then run again",
-            );
+        let condition = |kind: &str| conditions?.iter().find(|c| c["type"] == kind);
+        let is = |kind: &str| condition(kind).is_some_and(|c| c["status"] == "True");
+        if !is("Ready") {
+            let since = condition("Ready").map_or("", |c| text(c, "/lastTransitionTime"));
+            if began(since, answers) {
+                found.waiting = Some(format!("the node is not Ready since {since}"));
+            } else {
+                found.refuse(
+                    "preflight.node",
+                    Exit::Cluster,
+                    "the node is not Ready",
+                    "look at `k3s kubectl describe node`, then run again",
+                );
+            }
         }
-        if status("DiskPressure").as_deref() == Some("True") {
+        if is("DiskPressure") {
             found.refuse(
                 "preflight.disk_pressure",
                 Exit::Storage,
@@ -412,6 +418,16 @@ pub struct Found {
     pub refusals: Vec<Problem>,
     /// What hurts nobody yet.
     pub warnings: Vec<Problem>,
+    /// What will be well in a moment, if nothing else is wrong.
+    pub waiting: Option<String>,
+}
+
+/// True if it began just now, by the cluster's clock, which is the node's.
+fn began(time: &str, answers: &Answers) -> bool {
+    let Some((time, clocks)) = time.parse::<Timestamp>().ok().zip(answers.clocks) else {
+        return false;
+    };
+    (clocks.node.as_second() - time.as_second()).abs() < STARTS
 }
 
 impl Found {
@@ -531,10 +547,10 @@ impl Step for Preflight {
                 recorded.is_ours(&self.spec),
             )?);
         }
-        let verdict = if found.refusals.is_empty() {
-            Verdict::InSync
-        } else {
-            Verdict::Refused(found.refusals)
+        let verdict = match found.waiting {
+            _ if !found.refusals.is_empty() => Verdict::Refused(found.refusals),
+            Some(reason) => Verdict::Waiting { reason },
+            None => Verdict::InSync,
         };
         Ok(Judgement {
             verdict,

@@ -297,6 +297,33 @@ fn the_node() {
     32 preflight.disk_pressure: the node is under disk pressure: the kubelet evicts pods
       hint: free space on the node's disks, then run again
     "#);
+    // Just started; without anything else that is wrong it is waited for.
+    let since = |seconds: i64, pressure: &str| {
+        let now: jiff::Timestamp = NOW.parse().unwrap();
+        let time = jiff::Timestamp::from_second(now.as_second() - seconds).unwrap();
+        let mut node = node();
+        node["status"]["conditions"] = json!([
+            {"type": "Ready", "status": "False", "lastTransitionTime": time.to_string()},
+            {"type": "DiskPressure", "status": pressure}]);
+        with(vec![node])
+    };
+    let waiting = "waiting: the node is not Ready since ";
+    for (seconds, waits) in [
+        (0, true),
+        (59, true),
+        (-5, true),
+        (60, false),
+        (-3600, false),
+    ] {
+        let said = since(seconds, "False");
+        assert_eq!(said.starts_with(waiting), waits, "{seconds}: {said}");
+        assert_eq!(
+            said.contains("33 preflight.node"),
+            !waits,
+            "{seconds}: {said}"
+        );
+    }
+    assert!(since(5, "True").starts_with("refused\n32 preflight.disk_pressure"));
     let mut unknown = node();
     unknown["status"]["conditions"] = json!([]);
     assert_eq!(
