@@ -103,10 +103,12 @@ fn main() -> ExitCode {
     let mut tally = Tally::default();
     let mut queue = VecDeque::new();
     let mut last = VecDeque::new();
+    let mut names = BTreeSet::new();
     for mut group in cases::groups(&|name, matrix, n| draw.sample(name, matrix, n)) {
         let before = group.cases.len();
         group.cases.retain(|c| {
             let name = format!("{}: {}", group.name, c.name);
+            assert!(names.insert(name.clone()), "two cases are named {name}");
             words.is_empty() || words.iter().any(|w| name.contains(w.as_str()))
         });
         tally.left_out += before - group.cases.len();
@@ -215,14 +217,19 @@ impl Tally {
         self.passed.insert(name);
     }
 
-    fn failed(&mut self, name: String, why: &str, took: f32) {
+    fn failed(&mut self, name: String, why: &str, condition: &str, took: f32) {
         println!(
             "test {name} ... FAILED ({took:.1} s)\n    {}",
             why.replace('\n', "\n    ")
         );
+        let why = format!(
+            "{}\n        the node: {}",
+            first_words(why),
+            first_words(condition)
+        );
         self.passed.remove(&name);
         self.failed.retain(|(n, _)| *n != name);
-        self.failed.push((name, first_words(why)));
+        self.failed.push((name, why));
     }
 
     /// What deserves a second attempt.
@@ -291,15 +298,19 @@ fn work(
                 }
             };
             let took = begin.elapsed().as_secs_f32();
+            let result = result.map_err(|Fail(why)| {
+                let condition = world.as_ref().map(|w| w.node.condition());
+                (why, condition.unwrap_or_default())
+            });
             let Ok(mut tally) = shared.1.lock() else {
                 return;
             };
             match result {
                 Ok(()) => tally.passed(name, took),
-                Err(Fail(why)) => {
+                Err((why, condition)) => {
                     race |= RACES.iter().any(|r| name.contains(r));
                     last_failed = Some(at);
-                    tally.failed(name, &why, took);
+                    tally.failed(name, &why, &condition, took);
                 }
             }
         }

@@ -126,6 +126,20 @@ impl Sandbox {
         self.command(&["up", "--node", &self.name])
     }
 
+    /// How the node itself is, in one line: what a failure may come from that is none of monopg's.
+    pub fn condition(&self) -> String {
+        let script = format!(
+            "systemctl show k3s -p ActiveState -p SubState -p NRestarts | paste -sd' '; \
+             timeout 10 {KUBECTL} get nodes -o 'jsonpath={{range .items[*].status.conditions[*]}}{{.type}}={{.status}} {{end}}'; \
+             timeout 10 {KUBECTL} get pods -A --no-headers | awk '{{print $2, $3, $4, $5}}' | paste -sd,; \
+             df -h --output=avail / | tail -1; uptime; journalctl -u k3s -o cat --no-pager | grep '^k3s: ' | tail -3"
+        );
+        match self.shell(&script, b"") {
+            Ok(out) => String::from_utf8_lossy(&out.stdout).into_owned(),
+            Err(why) => why.0,
+        }
+    }
+
     /// An ssh command line to the node.
     fn ssh(&self) -> Command {
         let mut ssh = Command::new("ssh");

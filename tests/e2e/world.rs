@@ -1,9 +1,9 @@
 //! What the cases share: the node, the archives, the inventory, the folder of this run, the seed.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -75,7 +75,12 @@ pub struct World {
     pub admin_password: String,
     /// The application's.
     pub user_password: String,
-    counter: Cell<u64>,
+}
+
+/// Of the whole process: a second world on the same node must not write over what the first one kept.
+fn number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 impl World {
@@ -136,7 +141,6 @@ impl World {
             outputs,
             admin_password: secret("admin"),
             user_password: secret("user"),
-            counter: Cell::new(0),
         })
     }
 
@@ -198,18 +202,16 @@ impl World {
 
     /// An empty folder of this run.
     pub fn fresh_folder(&self, what: &str) -> Check<PathBuf> {
-        self.counter.set(self.counter.get() + 1);
-        let folder = self.folder.join(format!("{what}-{}", self.counter.get()));
+        let folder = self.folder.join(format!("{what}-{}", number()));
         std::fs::create_dir_all(&folder)?;
         Ok(folder)
     }
 
     /// Keeps what a run printed, for the canary search at the end.
     pub fn record(&self, stdout: &str, stderr: &str) -> Check {
-        self.counter.set(self.counter.get() + 1);
         let file = self
             .outputs
-            .join(format!("{}-{}", self.node.name, self.counter.get()));
+            .join(format!("{}-{}", self.node.name, number()));
         Ok(std::fs::write(file, format!("{stdout}\n{stderr}"))?)
     }
 
