@@ -111,6 +111,7 @@ fn refusing(spec: &Spec) -> [Box<dyn Step>; 2] {
         Box::new(Preflight {
             spec: spec.clone(),
             image: Default::default(),
+            waits: false,
         }),
         Box::new(StorageDirectory {
             path: spec.storage_path.clone(),

@@ -120,15 +120,7 @@ struct HostRun<'a> {
 
 impl HostRun<'_> {
     async fn all(&mut self) -> Option<Stop> {
-        while let Err(stop) = self.observe_all().await {
-            let first = self.steps.first().map(|s| s.id());
-            if let Err(stop) = self.resume(first, stop).await {
-                self.not_reached(self.steps);
-                return Some(stop);
-            }
-        }
-        (self.dirty, self.reconnects) = (false, 0);
-        let mut stopped = None;
+        let mut stopped = self.observe(self.steps.first().map(|s| s.id())).await.err();
         for (i, step) in self.steps.iter().enumerate() {
             if self.options.cancel.is_cancelled() {
                 stopped = Some(Stop::Cancelled);
@@ -138,8 +130,22 @@ impl HostRun<'_> {
                 break;
             }
             stopped = self.one(step.as_ref()).await;
+            // While something was waited for, a reason to refuse can have come or become visible.
+            let next = self.steps.get(i + 1).map(|s| s.id());
+            if stopped.is_none() && next.is_some() && self.dirty && !self.result.changed {
+                stopped = self.observe(next).await.err();
+            }
         }
         stopped
+    }
+
+    /// [`HostRun::observe_all`], again if the connection is lost meanwhile; `next` is the step that waits for it.
+    async fn observe(&mut self, next: Option<StepId>) -> Result<(), Stop> {
+        while let Err(stop) = self.observe_all().await {
+            self.resume(next, stop).await?;
+        }
+        (self.dirty, self.reconnects) = (false, 0);
+        Ok(())
     }
 
     /// All questions of all steps in one exchange; then every refusal at once, before the first change.

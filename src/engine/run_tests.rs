@@ -296,6 +296,32 @@ async fn every_refusal_is_listed_before_any_change() {
     assert!(!came.result.changed);
 }
 
+/// The database can be asked whether a password is right once its pod is ready: what is refused then, is refused before
+/// the first change, too.
+#[tokio::test]
+async fn a_refusal_that_shows_after_a_wait_ends_before_any_change() {
+    let run = Run::new(&[("a", "waiting x"), ("b", "wrong"), ("c", "ok")], &[]);
+    *run.host.wakes.lock().unwrap() = vec![("c", "refused"), ("a", "ok")];
+    let came = run.go().await;
+    assert!(
+        !came.done.iter().any(|d| d.starts_with("apply")),
+        "{:?}",
+        came.done
+    );
+    assert_eq!(run.host.state("b"), "wrong");
+    assert_eq!(
+        outcomes(&came),
+        [Outcome::Unchanged, Outcome::NotReached, Outcome::NotReached]
+    );
+    assert!(errors(&came).starts_with("exit 32: c is not as it should be (and 1 more)"));
+    assert!(!came.result.changed);
+    // What was not to be foreseen is fetched before the first change, too.
+    let run = Run::new(&[("a", "waiting x"), ("b", "ok")], &[]);
+    *run.host.wakes.lock().unwrap() = vec![("b", "wrong"), ("a", "ok")];
+    assert_eq!(run.go().await.result.msg, "changed b");
+    assert!(run.prepared[1].load(Ordering::Relaxed));
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_ends_before_any_change() {
     let run = Run::new(&[("a", "wrong"), ("b", "unread")], &[]);

@@ -49,6 +49,7 @@ pub fn all(spec: &Spec, cache: &Cache, deep: bool) -> Vec<Box<dyn Step>> {
         Box::new(preflight::Preflight {
             spec: spec.clone(),
             image: Arc::clone(&image),
+            waits: true,
         }),
         Box::new(storage::StorageDirectory {
             path: spec.storage_path.clone(),

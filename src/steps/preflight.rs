@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::credentials::answers_queries;
 use super::facts::Facts;
 use super::release::record::{self, Recorded};
 use super::space::{Space, gib};
@@ -44,6 +45,8 @@ pub struct Preflight {
     pub spec: Spec,
     /// The image that the chart and the values will lead to, once the chart was fetched.
     pub image: Arc<OnceCell<String>>,
+    /// What will be well in a moment is waited for; who only asks is told at once.
+    pub waits: bool,
 }
 
 const ASK: &str = r#"
@@ -225,18 +228,24 @@ impl Preflight {
         let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
         let condition = |kind: &str| conditions?.iter().find(|c| c["type"] == kind);
         let is = |kind: &str| condition(kind).is_some_and(|c| c["status"] == "True");
-        if !is("Ready") {
-            let since = condition("Ready").map_or("", |c| text(c, "/lastTransitionTime"));
-            if began(since, answers) {
-                found.waiting = Some(format!("the node is not Ready since {since}"));
-            } else {
-                found.refuse(
-                    "preflight.node",
-                    Exit::Cluster,
-                    "the node is not Ready",
-                    "look at `k3s kubectl describe node`, then run again",
-                );
+        let since = condition("Ready").map_or("", |c| text(c, "/lastTransitionTime"));
+        let lately = self.waits && began(since, answers);
+        if is("Ready") {
+            // The database cannot be asked for its passwords before its pod is ready, too.
+            let pod = objects::pod(&self.spec);
+            let live = answers.object(&pod).ok().flatten();
+            if lately && live.is_some() && !answers_queries(live) {
+                found.waiting = Some(format!("{pod} is not ready, the node is since {since}"));
             }
+        } else if lately {
+            found.waiting = Some(format!("the node is not Ready since {since}"));
+        } else {
+            found.refuse(
+                "preflight.node",
+                Exit::Cluster,
+                "the node is not Ready",
+                "look at `k3s kubectl describe node`, then run again",
+            );
         }
         if is("DiskPressure") {
             found.refuse(
@@ -462,6 +471,7 @@ impl Step for Preflight {
             Query::objects([
                 objects::storage_class(&self.spec),
                 objects::stateful_set(&self.spec),
+                objects::pod(&self.spec),
                 storage::config_map(),
                 storage::provisioner(),
             ]),

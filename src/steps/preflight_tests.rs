@@ -15,6 +15,7 @@ fn step() -> Preflight {
     Preflight {
         spec: samples::spec(),
         image: Arc::default(),
+        waits: true,
     }
 }
 
@@ -297,15 +298,25 @@ fn the_node() {
     32 preflight.disk_pressure: the node is under disk pressure: the kubelet evicts pods
       hint: free space on the node's disks, then run again
     "#);
-    // Just started; without anything else that is wrong it is waited for.
-    let since = |seconds: i64, pressure: &str| {
+    let mut unknown = node();
+    unknown["status"]["conditions"] = json!([]);
+    assert_eq!(
+        ids(&fine().list(&objects::nodes(), vec![unknown])),
+        ["33 preflight.node"]
+    );
+}
+
+/// As after a start of the kubelet; without anything else that is wrong it is waited for.
+#[test]
+fn a_node_that_has_just_started() {
+    let since = |seconds: i64, ready: &str, pressure: &str| {
         let now: jiff::Timestamp = NOW.parse().unwrap();
         let time = jiff::Timestamp::from_second(now.as_second() - seconds).unwrap();
         let mut node = node();
         node["status"]["conditions"] = json!([
-            {"type": "Ready", "status": "False", "lastTransitionTime": time.to_string()},
+            {"type": "Ready", "status": ready, "lastTransitionTime": time.to_string()},
             {"type": "DiskPressure", "status": pressure}]);
-        with(vec![node])
+        fine().list(&objects::nodes(), vec![node])
     };
     let waiting = "waiting: the node is not Ready since ";
     for (seconds, waits) in [
@@ -315,7 +326,7 @@ fn the_node() {
         (60, false),
         (-3600, false),
     ] {
-        let said = since(seconds, "False");
+        let said = since(seconds, "False", "False").judged(&step());
         assert_eq!(said.starts_with(waiting), waits, "{seconds}: {said}");
         assert_eq!(
             said.contains("33 preflight.node"),
@@ -323,13 +334,36 @@ fn the_node() {
             "{seconds}: {said}"
         );
     }
-    assert!(since(5, "True").starts_with("refused\n32 preflight.disk_pressure"));
-    let mut unknown = node();
-    unknown["status"]["conditions"] = json!([]);
-    assert_eq!(
-        ids(&fine().list(&objects::nodes(), vec![unknown])),
-        ["33 preflight.node"]
+    let pressed = since(5, "False", "True").judged(&step());
+    assert!(
+        pressed.starts_with("refused\n32 preflight.disk_pressure"),
+        "{pressed}"
     );
+    let asking = Preflight {
+        waits: false,
+        ..step()
+    };
+    assert_eq!(
+        since(5, "False", "False").judged(&asking),
+        "refused\n33 preflight.node: the node is not Ready\n  hint: look at `k3s kubectl describe node`, then run again"
+    );
+    // The pod follows the node.
+    for (seconds, ready, pod, waits) in [
+        (5, "True", Some("False"), true),
+        (5, "True", Some("True"), false),
+        (5, "True", None, false),
+        (60, "True", Some("False"), false),
+    ] {
+        let mut given = since(seconds, ready, "False");
+        if let Some(ready) = pod {
+            let pod = json!({"kind": "Pod", "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+            given = given.object(&objects::pod(&step().spec), pod);
+        }
+        let said = given.judged(&step());
+        let want = "waiting: Pod data/postgresql-0 is not ready, the node is since ";
+        assert_eq!(said.starts_with(want), waits, "{seconds} {pod:?}: {said}");
+        assert_eq!(said == "in sync", !waits, "{seconds} {pod:?}: {said}");
+    }
 }
 
 #[test]
