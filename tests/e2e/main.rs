@@ -202,6 +202,7 @@ const RACES: &[&str] = &[
     "canary: ",
     "SIGINT",
     "SIGKILL",
+    "a healthy node passes",
 ];
 
 impl Tally {
@@ -228,8 +229,10 @@ impl Tally {
             first_words(condition)
         );
         self.passed.remove(&name);
-        self.failed.retain(|(n, _)| *n != name);
-        self.failed.push((name, why));
+        match self.failed.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, first)) => first.push_str(&format!("\n        and then: {why}")),
+            None => self.failed.push((name, why)),
+        }
     }
 
     /// What deserves a second attempt.

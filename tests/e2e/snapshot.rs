@@ -131,7 +131,8 @@ impl Snapshot {
             let list: Value = serde_json::from_str(objects).during("listing objects")?;
             for object in list["items"].as_array().into_iter().flatten() {
                 // A replaced pod of the system's goes in its own time, after whoever replaced it.
-                if object["metadata"]["namespace"] == "kube-system"
+                if object["kind"] == "Pod"
+                    && object["metadata"]["namespace"] == "kube-system"
                     && object["metadata"]["deletionTimestamp"].is_string()
                 {
                     continue;

@@ -106,6 +106,10 @@ pub fn group() -> Group {
 fn setup(world: &World) -> Check {
     world.node.reset()?;
     let operator = Operator::new(world);
+    if operator.folder.exists() {
+        // An earlier attempt's.
+        std::fs::remove_dir_all(&operator.folder)?;
+    }
     std::fs::create_dir_all(&operator.bin)?;
     let copied = Command::new("cp")
         .arg("-R")
