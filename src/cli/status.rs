@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::cluster::facts::is_true;
 use crate::cluster::release::newest;
 use crate::cluster::values;
 use crate::engine::answers::Answers;
@@ -109,9 +110,7 @@ fn read_pod(pod: &Value) -> Pod {
     Pod {
         name: text(pod, "/metadata/name").unwrap_or_default(),
         phase: text(pod, "/status/phase").unwrap_or_default(),
-        ready: list("/status/conditions")
-            .iter()
-            .any(|c| c["type"] == "Ready" && c["status"] == "True"),
+        ready: is_true(pod, "Ready"),
         restarts: containers
             .iter()
             .filter_map(|c| c["restartCount"].as_u64())

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::namespace;
+use crate::cluster::facts::is_true;
 use crate::cluster::object::ObjectRef;
 use crate::cluster::values;
 use crate::engine::answers::Answers;
@@ -157,11 +158,7 @@ pub const REFUSED: i32 = 28;
 
 /// The database's pod runs and says that it is ready.
 pub fn answers_queries(pod: Option<&Value>) -> bool {
-    pod.and_then(|p| p.pointer("/status/conditions")?.as_array())
-        .is_some_and(|all| {
-            all.iter()
-                .any(|c| c["type"] == "Ready" && c["status"] == "True")
-        })
+    pod.is_some_and(|p| is_true(p, "Ready"))
 }
 
 /// Exit status 0: let in; 28: refused; anything else: could not be tried. PostgreSQL tells a wrong password only by

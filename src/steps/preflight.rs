@@ -10,12 +10,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::credentials::answers_queries;
 use super::facts::Facts;
 use super::release::record::{self, Recorded};
 use super::space::{Space, gib};
 use super::{objects, paths, storage, volume};
-use crate::cluster::facts::text;
+use crate::cluster::facts::{condition, is_true, text};
 use crate::cluster::{manifest, owners, refusals, values};
 use crate::engine::answers::{AnswerError, Answers};
 use crate::engine::query::Query;
@@ -225,16 +224,13 @@ impl Preflight {
             );
             found.refuse("preflight.version", Exit::Refused, what, "upgrade k3s");
         }
-        let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
-        let condition = |kind: &str| conditions?.iter().find(|c| c["type"] == kind);
-        let is = |kind: &str| condition(kind).is_some_and(|c| c["status"] == "True");
-        let since = condition("Ready").map_or("", |c| text(c, "/lastTransitionTime"));
+        let since = condition(node, "Ready").map_or("", |c| text(c, "/lastTransitionTime"));
         let lately = self.waits && began(since, answers);
-        if is("Ready") {
+        if is_true(node, "Ready") {
             // The database cannot be asked for its passwords before its pod is ready, too.
             let pod = objects::pod(&self.spec);
             let live = answers.object(&pod).ok().flatten();
-            if lately && live.is_some() && !answers_queries(live) {
+            if lately && live.is_some_and(|pod| !is_true(pod, "Ready")) {
                 found.waiting = Some(format!("{pod} is not ready, the node is since {since}"));
             }
         } else if lately {
@@ -247,7 +243,7 @@ impl Preflight {
                 "look at `k3s kubectl describe node`, then run again",
             );
         }
-        if is("DiskPressure") {
+        if is_true(node, "DiskPressure") {
             found.refuse(
                 "preflight.disk_pressure",
                 Exit::Storage,
